@@ -1,0 +1,1 @@
+"""Floor 2: the words every floor above shares: records, states, retry, clock, errors."""
