@@ -1,0 +1,60 @@
+# Everything from a fresh machine with Python 3.11 or newer and make.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed-from-lock
+# Two workers: what a small machine has; more with `make test JOBS=8`.
+JOBS   ?= 2
+# Durations and sizes of the long runs; smaller values make a shorter run.
+KILLS  ?= 200
+DATA   ?= demo-data
+
+.PHONY: help install run test lint types contracts unit site torture bench lock clean
+
+help:            ## this list
+	@awk -F '##' '/^[a-z]+:.*##/ {split($$1, n, ":"); printf "  make %-10s %s\n", n[1], $$2}' Makefile
+
+install: $(STAMP)  ## virtual environment with the locked versions, and medbus in it
+
+$(STAMP): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "medbus needs Python 3.11 or newer; say which one: make PYTHON=/path/to/python3.11"; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+run: install       ## the engine with a sample HIS and a sample LIS, messages flowing
+	$(BIN)/medbus demo --folder $(DATA)
+
+test: lint types contracts unit site  ## lint, types, import contracts, tests, the sample site's own tests
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: install
+	$(BIN)/mypy
+
+contracts: install
+	$(BIN)/lint-imports
+
+unit: install
+	$(BIN)/python -m pytest -n $(JOBS) -q
+
+site: install
+	$(BIN)/medbus check
+	$(BIN)/medbus test
+
+torture: install   ## long: 200 kills under load and every fault; writes docs/reliability.md
+	MEDBUS_KILLS=$(KILLS) $(BIN)/python -m pytest -q -m torture -s tests/torture tests/crash tests/faults
+	$(BIN)/python -m tests.torture.report
+
+bench: install     ## engine and floor program side by side, in one run
+	$(BIN)/medbus bench
+
+lock: install      ## renew requirements.lock from what is installed now
+	$(BIN)/python -m tests.site.lock > requirements.lock.new && mv requirements.lock.new requirements.lock
+
+clean:             ## remove what make made; never a data folder
+	rm -rf $(VENV) build medbus.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
