@@ -1,0 +1,1 @@
+"""Floor 7: the commands; every one is thin and calls one operation."""

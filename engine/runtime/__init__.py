@@ -1,0 +1,1 @@
+"""Floor 6: the running engine: build, supervisor, operations, upkeep, metrics, logs."""
