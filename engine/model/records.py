@@ -112,6 +112,8 @@ class Arrival:
     replay_of: str = ""
     #: "sent" or "received" for a replay
     replay_as: str = ""
+    #: the operator's action that made this replay; one action replays a message once
+    operation_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +158,8 @@ class DueDelivery:
     uncertain: bool = False
     #: the commit ack was seen; only the application ack is awaited
     commit_acked: bool = False
+    #: order within a message: (seq, place, number); a replacement has the place of the replaced
+    place: int = 0
 
 
 @dataclass(frozen=True, slots=True)
