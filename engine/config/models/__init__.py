@@ -1,0 +1,1 @@
+"""The models of a site: each key once, with its type, default, unit and explanation."""

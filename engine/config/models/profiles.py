@@ -1,0 +1,78 @@
+"""De-identification profiles: transforms/deid/NAME.yaml."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from pydantic import Field, model_validator
+
+from engine.config.models.base import Model, Names, Short, Text
+from engine.config.models.inbound import About
+from engine.config.models.units import Switch, refuse
+
+BUILT_IN_PROFILES = (
+    "safe_harbor",
+    "limited_dataset",
+    "china_pipl",
+    "test_data",
+    "mask_display",
+)
+
+Action = Literal[
+    "keep", "clear", "replace", "mask", "pseudonym", "date_shift", "year", "age_cap", "zip3",
+    "scrub",
+]  # fmt: skip
+
+
+class FieldRule(Short):
+    """What happens to one place, in every repetition."""
+
+    short_key: ClassVar[str] = "action"
+    action: Action = Field("replace", description="The action; replace wants its template.")
+    replace: str | None = Field(None, description="Template of the new value.")
+
+    @model_validator(mode="after")
+    def _with_template(self) -> FieldRule:
+        if (self.action == "replace") != (self.replace is not None):
+            raise refuse(
+                "CFG-008",
+                "replace wants a template, and only replace has one",
+                'write {replace: "X^{{ pseudonym(PID-3.1) }}"}',
+            )
+        return self
+
+
+class SegmentRules(Model):
+    """Whole segments."""
+
+    drop: Names = Field((), description="Segments that are left out.")
+    unknown: Literal["drop", "keep", "fail"] = Field(
+        "drop", description="Segments the catalogue does not know, Z-segments among them."
+    )
+
+
+class LeakCheck(Model):
+    """The check of the final bytes; it cannot be switched off."""
+
+    allow_words: str | None = Field(
+        None, description="File of ordinary words that are no leak although they are a name."
+    )
+
+
+class Profile(Model):
+    """What is done with each field; where no rule speaks, the base profile's catalogue does."""
+
+    about: About
+    extends: Text = Field(
+        "safe_harbor", description="The base profile: a built-in one or one of the site's."
+    )
+    key: str | None = Field(
+        None, description="Named key of the key ring: pseudonyms are stable per key."
+    )
+    fields: dict[str, FieldRule] = Field({}, description="PATH: action.")
+    segments: SegmentRules = Field(SegmentRules(), description="Whole segments.")
+    free_text: Names = Field((), description="Paths whose text is scrubbed.")
+    leak_check: LeakCheck = Field(LeakCheck(), description="The check of the final bytes.")
+    accept_live_shift: Switch = Field(
+        False, description="Allow date_shift on a live route although arrival gives it away."
+    )

@@ -1,0 +1,460 @@
+"""
+One argument model per step of the language, and the step that holds them.
+
+A step in YAML is a mapping with one step name as key and, beside it, `when:` (and for
+`each` also `where:` and `steps:`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    GetJsonSchemaHandler,
+    ModelWrapValidatorHandler,
+    create_model,
+    model_validator,
+)
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
+
+from engine.config.models.base import Expression, Model, Names, Short, Text
+from engine.config.models.units import Duration, Switch, refuse
+from engine.model.finding import Loc
+
+#: steps of the design that come with a later version
+LATER_STEPS = frozenset({"extract"})
+#: where the JSON Schema keeps the definition of a step
+STEP_REF = "#/$defs/Step"
+
+
+class StepModel(Model):
+    """One step: *kind* is its name, *args* the argument model of that name."""
+
+    kind: str
+    args: Any
+    when: str | None = None
+    #: where it stands in the configuration
+    loc: Loc = ()
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _by_kind(cls, value: Any, handler: ModelWrapValidatorHandler[StepModel]) -> StepModel:
+        if isinstance(value, StepModel):
+            return value
+        if not isinstance(value, Mapping):
+            raise refuse("CFG-009", "a step is a mapping", "write it like - set: {PID-8: M}")
+        kind = _find_kind(value)
+        form = STEP_FORMS[kind].model_validate(value)
+        args = getattr(form, _attribute(kind))
+        if isinstance(form, _EachForm):
+            args = EachArgs.model_construct(
+                path=args.path, group=args.group, lead=args.lead,
+                where=form.where, steps=form.steps,
+            )  # fmt: skip
+        loc = getattr(value, "loc", ())
+        return cls.model_construct(kind=kind, args=args, when=form.when, loc=loc)
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        # Steps hold steps: the definition is written once, by engine.config.schema.
+        return {"$ref": STEP_REF}
+
+
+def _find_kind(value: Mapping[str, Any]) -> str:
+    kinds = [key for key in value if key in STEP_FORMS]
+    if len(kinds) == 1:
+        return kinds[0]
+    if kinds:
+        both = " and ".join(kinds[:2])
+        raise refuse("CFG-018", f"{both} are two steps", "begin each step with its own dash")
+    later = next((key for key in value if key in LATER_STEPS), None)
+    if later:
+        raise refuse("CFG-019", f"this version does not know the step {later} yet", key=later)
+    unknown = next((key for key in value if key not in ("when", "where", "steps")), "")
+    if not unknown:
+        raise refuse("CFG-018", "there is no step here", "name a step, such as set or lookup")
+    raise refuse("CFG-002", f"unknown step {unknown}", key=unknown, among="steps")
+
+
+class SetArgs(Short):
+    """Literals or templates; one `set` reads everything before it writes anything."""
+
+    short_key: ClassVar[str] = "values"
+    short_shapes: ClassVar[tuple[type, ...]] = (dict, str, list)
+    values: dict[str, str] = Field(
+        description="PATH: value. A value with {{ }} is a template.", min_length=1
+    )
+
+
+class LetArgs(Short):
+    """Variables for later steps."""
+
+    short_key: ClassVar[str] = "values"
+    short_shapes: ClassVar[tuple[type, ...]] = (dict, str, list)
+    values: dict[str, str] = Field(description="name: value or template.", min_length=1)
+
+
+class PathPair(Model):
+    """One source and one target."""
+
+    from_: Text = Field(alias="from", description="Path that is read.")
+    to: Text = Field(description="Path that is written.")
+
+
+def _listed_pairs(value: Any) -> Any:
+    return [value] if isinstance(value, dict) else value
+
+
+class CopyArgs(Short):
+    """Copies or moves; whole fields keep their sub-structure."""
+
+    short_key: ClassVar[str] = "pairs"
+    short_shapes: ClassVar[tuple[type, ...]] = (dict, list, str)
+    pairs: Annotated[tuple[PathPair, ...], BeforeValidator(_listed_pairs)] = Field(
+        description="{from, to}, or a list of them.", min_length=1
+    )
+
+
+class PathsArgs(Short):
+    """A list of paths."""
+
+    short_key: ClassVar[str] = "paths"
+    short_shapes: ClassVar[tuple[type, ...]] = (list, str, dict)
+    paths: Names = Field(description="Paths.", min_length=1)
+
+
+class Miss(Short):
+    """What happens to a value the table does not know."""
+
+    short_key: ClassVar[str] = "action"
+    action: Literal["keep", "clear", "park", "value"] = Field(
+        "park", description="keep, clear, park (default) or {value: X}."
+    )
+    value: str = Field("", description="The value to write instead.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_value(cls, value: Any) -> Any:
+        if isinstance(value, dict) and "value" in value and "action" not in value:
+            return {"action": "value", **value}
+        return value
+
+
+class LookupArgs(Model):
+    """A table look-up: one value in place, or several keys and targets."""
+
+    path: str | None = Field(None, description="The value is looked up and replaced in place.")
+    table: Text = Field(description="Name of the table in transforms/tables, without .csv.")
+    column: str | None = Field(None, description="Column that is written; default: the second.")
+    keys: dict[str, str] = Field({}, description="column: PATH, all of which must agree.")
+    on_date: str | None = Field(None, description="Path of the date a row must be valid on.")
+    set: dict[str, str] = Field({}, description="PATH: column, what is written.")
+    miss: Miss = Field(Miss.model_construct(), description="When no row fits; default park.")
+
+    @model_validator(mode="after")
+    def _one_form(self) -> LookupArgs:
+        if self.path is not None and (self.keys or self.set):
+            raise refuse("CFG-018", "path does not go with keys and set", "use one of the forms")
+        if self.path is None and not (self.keys and self.set):
+            raise refuse("CFG-008", "lookup needs path, or keys and set", "give one of the forms")
+        if self.column is not None and self.path is None:
+            raise refuse("CFG-018", "column goes with path only", "name the column under set")
+        return self
+
+
+class SegmentsArgs(Short):
+    """A list of segment names."""
+
+    short_key: ClassVar[str] = "segments"
+    short_shapes: ClassVar[tuple[type, ...]] = (list, str, dict)
+    segments: Names = Field(description="Segment names.", min_length=1)
+
+
+class DropSegmentsArgs(Short):
+    """Segments to drop: names, or one name with a condition."""
+
+    short_key: ClassVar[str] = "segments"
+    short_shapes: ClassVar[tuple[type, ...]] = (list, str)
+    segments: Names = Field((), description="Segment names.")
+    segment: str | None = Field(None, description="One segment name, with where.")
+    where: Expression | None = Field(None, description="Condition on the segment at hand.")
+
+    @model_validator(mode="after")
+    def _one_form(self) -> DropSegmentsArgs:
+        if bool(self.segments) == bool(self.segment):
+            raise refuse("CFG-008", "drop_segments needs names", "write [ZDS] or {segment, where}")
+        return self
+
+
+class AddSegmentArgs(Model):
+    """A new segment: after the last of some segment, or at the end of the group at hand."""
+
+    segment: Text = Field(description="Name of the new segment.")
+    after: str | None = Field(None, description="Put it after the last such segment.")
+    at: Literal["group_end"] | None = Field(None, description="At the end of the group at hand.")
+    fields: dict[str, str] = Field({}, description="Field: value or template ('NTE-3' or '3').")
+
+    @model_validator(mode="after")
+    def _one_place(self) -> AddSegmentArgs:
+        if self.after is not None and self.at is not None:
+            raise refuse("CFG-018", "after and at are two places", "give one of them")
+        return self
+
+
+class SortArgs(Model):
+    """Sorts segments; groups move whole."""
+
+    segment: Text = Field(description="Segment that is sorted.")
+    by: Names = Field(description="Path, or a list of them.", min_length=1)
+    order: Literal["ascending", "descending"] = Field("ascending", description="Direction.")
+
+
+class JoinArgs(Model):
+    """Joins several values into one."""
+
+    from_: Text = Field(alias="from", description="Path of the values, such as NTE[*]-3.")
+    into: Text = Field(description="Path that is written.")
+    separator: str = Field(" ", description="What stands between them.")
+
+
+class EachTarget(Short):
+    """What a loop runs over."""
+
+    short_key: ClassVar[str] = "path"
+    path: str | None = Field(None, description="A segment (OBX) or a repeating field (PID-3).")
+    group: str | None = Field(None, description="The segment that begins a group.")
+    lead: Names = Field((), description="Segments directly before it that belong to the group.")
+
+    @model_validator(mode="after")
+    def _one_form(self) -> EachTarget:
+        if (self.path is None) == (self.group is None):
+            raise refuse("CFG-008", "each needs a path or a group", "write each: OBX")
+        return self
+
+
+class EachArgs(Model):
+    """A loop as the pipeline sees it: target, condition and steps together."""
+
+    path: str | None = None
+    group: str | None = None
+    lead: tuple[str, ...] = ()
+    where: str | None = None
+    steps: tuple[StepModel, ...] = ()
+
+
+class Branch(Model):
+    """One alternative; the one without condition is written as {else: [steps]}."""
+
+    when: Expression | None = Field(None, description="Condition of this alternative.")
+    steps: tuple[StepModel, ...] = Field((), description="Its steps.")
+    else_: tuple[StepModel, ...] | None = Field(
+        None, alias="else", description="Steps when no alternative before fits."
+    )
+
+    @model_validator(mode="after")
+    def _one_form(self) -> Branch:
+        if (self.when is None) == (self.else_ is None):
+            raise refuse("CFG-008", "an alternative needs when, or is else", "{when, steps}")
+        return self
+
+    @property
+    def chosen_steps(self) -> tuple[StepModel, ...]:
+        """The steps, whichever way the alternative is written."""
+        return self.steps if self.else_ is None else self.else_
+
+
+def _else_last(branches: tuple[Branch, ...]) -> tuple[Branch, ...]:
+    if any(branch.else_ is not None for branch in branches[:-1]):
+        raise refuse("CFG-018", "else hides the alternatives after it", "make it the last one")
+    return branches
+
+
+class ChooseArgs(Short):
+    """Alternatives; the first that fits is taken."""
+
+    short_key: ClassVar[str] = "branches"
+    short_shapes: ClassVar[tuple[type, ...]] = (list, str, dict)
+    branches: Annotated[tuple[Branch, ...], AfterValidator(_else_last)] = Field(
+        description="{when, steps}, …, {else: [steps]}", min_length=1
+    )
+
+
+class SplitArgs(Model):
+    """Several messages out of one; later steps run once per part."""
+
+    group: Text = Field(description="The segment that begins a part.")
+    lead: Names = Field((), description="Segments directly before it that belong to the part.")
+    header: Names = Field(("MSH",), description="Segments that every part gets.")
+
+
+class EmitOutput(Model):
+    """One of several outputs."""
+
+    name: Text = Field(description="Its name in traces and tests.")
+    steps: tuple[StepModel, ...] = Field((), description="What makes it different.")
+
+
+class EmitArgs(Short):
+    """Several outputs in this order, each on its own copy."""
+
+    short_key: ClassVar[str] = "outputs"
+    short_shapes: ClassVar[tuple[type, ...]] = (list, str, dict)
+    outputs: tuple[EmitOutput, ...] = Field(description="The outputs.", min_length=1)
+
+
+class TemplateArgs(Model):
+    """The whole output from a template; blank lines are dropped, LF becomes CR."""
+
+    file: Text = Field(description="Name in transforms/templates, with .j2.")
+
+
+class PythonArgs(Short):
+    """A function of transforms/python, (message, context) -> message, in a worker process."""
+
+    short_key: ClassVar[str] = "call"
+    call: str = Field(description="module:function", pattern=r"^[A-Za-z_]\w*:[A-Za-z_]\w*$")
+    timeout: Duration = Field(5.0, gt=0, description="After this the worker is stopped.")
+
+    @property
+    def module(self) -> str:
+        """The module's name."""
+        return self.call.partition(":")[0]
+
+    @property
+    def function(self) -> str:
+        """The function's name."""
+        return self.call.partition(":")[2]
+
+
+class ValidateArgs(Model):
+    """Checks against the standard's definitions."""
+
+    standard: str = Field(
+        "declared", pattern=r"^(declared|2(\.\d){1,2})$", description="declared, or a version."
+    )
+    profile: str | None = Field(None, description="File that tightens or loosens, in the site.")
+    on_error: Literal["park", "warn"] = Field("park", description="What a finding does.")
+
+
+class DeidentifyArgs(Short):
+    """De-identifies by a profile of transforms/deid, or a built-in one."""
+
+    short_key: ClassVar[str] = "profile"
+    profile: Text = Field(description="Name of the profile.")
+    accept_live_shift: Switch = Field(
+        False, description="Allow date_shift on a live route although arrival gives it away."
+    )
+
+
+class CharsetArgs(Short):
+    """The output's encoding; sets MSH-18."""
+
+    short_key: ClassVar[str] = "name"
+    short_shapes: ClassVar[tuple[type, ...]] = (str, list, dict)
+    name: Text = Field(description="Character set, such as UTF-8 or GB18030.")
+
+
+class ApplyArgs(Short):
+    """A reusable list from transforms/."""
+
+    short_key: ClassVar[str] = "name"
+    name: Text = Field(description="Name of the file, without .yaml.")
+    with_: dict[str, str] = Field({}, alias="with", description="Variables for its steps.")
+
+
+class FilterArgs(Short):
+    """Stops here; recorded as filtered with the reason."""
+
+    short_key: ClassVar[str] = "reason"
+    short_shapes: ClassVar[tuple[type, ...]] = (str, list, dict)
+    reason: Text = Field(description="Why; shown by `why` and in traces.")
+
+
+STEP_ARGS: dict[str, type[Model]] = {
+    "set": SetArgs,
+    "copy": CopyArgs,
+    "move": CopyArgs,
+    "clear": PathsArgs,
+    "nullify": PathsArgs,
+    "lookup": LookupArgs,
+    "keep_segments": SegmentsArgs,
+    "drop_segments": DropSegmentsArgs,
+    "add_segment": AddSegmentArgs,
+    "sort": SortArgs,
+    "renumber": PathsArgs,
+    "join": JoinArgs,
+    "each": EachTarget,
+    "choose": ChooseArgs,
+    "let": LetArgs,
+    "split": SplitArgs,
+    "emit": EmitArgs,
+    "template": TemplateArgs,
+    "python": PythonArgs,
+    "validate": ValidateArgs,
+    "deidentify": DeidentifyArgs,
+    "charset": CharsetArgs,
+    "apply": ApplyArgs,
+    "filter": FilterArgs,
+}
+
+_EXPLAIN: dict[str, tuple[str, Any]] = {
+    "set": ("Write fields.", {"PID-5.1": "{{ PID-5.1 | upper }}", "MSH-5": "LIS"}),
+    "copy": ("Copy one place to another.", {"from": "PV1-19", "to": "PID-18"}),
+    "move": ("Move one place to another.", {"from": "PID-4", "to": "PID-3[+]"}),
+    "clear": ("Empty fields.", ["PID-19"]),
+    "nullify": ('Write the HL7 null "".', ["PID-13"]),
+    "lookup": ("Translate by a table.", {"path": "PID-8", "table": "sex", "column": "lis"}),
+    "keep_segments": ("Keep only these segments.", ["MSH", "EVN", "PID", "PV1"]),
+    "drop_segments": ("Drop segments.", {"segment": "OBX", "where": "OBX-11 == 'X'"}),
+    "add_segment": ("Add a segment.", {"segment": "NTE", "after": "PID", "fields": {"3": "x"}}),
+    "sort": ("Sort segments; groups move whole.", {"segment": "OBX", "by": "OBX-3.1"}),
+    "renumber": ("Count set ids from 1 again.", ["OBX-1"]),
+    "join": ("Join values into one.", {"from": "NTE[*]-3", "into": "OBX-5", "separator": " "}),
+    "each": ("Run steps for each segment, repetition or group.", "OBX"),
+    "choose": ("Take the first alternative that fits.", [{"when": "PID-8 == 'F'", "steps": []}]),
+    "let": ("Name a value for later steps.", {"mrn": "{{ PID-3[5='MR'].1 }}"}),
+    "split": ("Make several messages.", {"group": "OBR", "header": ["MSH", "PID", "PV1"]}),
+    "emit": ("Make several outputs.", [{"name": "update", "steps": []}]),
+    "template": ("Build the output from a template.", {"file": "vxu.j2"}),
+    "python": ("Call a function of transforms/python.", "results:flag_panic"),
+    "validate": ("Check against the standard.", {"standard": "declared", "on_error": "warn"}),
+    "deidentify": ("De-identify by a profile.", "research"),
+    "charset": ("Set the output's encoding and MSH-18.", "GB18030"),
+    "apply": ("Run a reusable list of steps.", "adt_to_lis"),
+    "filter": ("Stop here; the message is filtered.", "not for the LIS"),
+}
+
+
+def _attribute(kind: str) -> str:
+    """Return the attribute of a form; pydantic has methods of its own by some of the names."""
+    return kind + "_" if kind in ("copy", "validate") else kind
+
+
+class _Form(Model):
+    when: Expression | None = Field(None, description="Run the step only when this holds.")
+
+
+class _EachForm(_Form):
+    each: EachTarget = Field(description=_EXPLAIN["each"][0], examples=[_EXPLAIN["each"][1]])
+    where: Expression | None = Field(None, description="Only those for which this holds.")
+    steps: tuple[StepModel, ...] = Field(description="What is done for each of them.")
+
+
+def _form_of(kind: str) -> type[_Form]:
+    what, example = _EXPLAIN[kind]
+    field: Any = (STEP_ARGS[kind], Field(alias=kind, description=what, examples=[example]))
+    return create_model(f"{kind}_step", __base__=_Form, **{_attribute(kind): field})
+
+
+#: what a step of each kind looks like in YAML
+STEP_FORMS: dict[str, type[_Form]] = {
+    kind: _EachForm if kind == "each" else _form_of(kind) for kind in STEP_ARGS
+}
+_EachForm.model_rebuild()
