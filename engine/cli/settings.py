@@ -31,13 +31,16 @@ pass_settings = click.make_pass_decorator(Settings, ensure=True)
 
 
 class ErrorPage(click.ClickException):
-    """A MedbusError as the command line shows it; exit code 2 for usage, 75 for the fence, else 1."""
+    """A MedbusError as the command line shows it; exits 2 for usage, 75 for the fence, else 1."""
+
+    exit_code: int
 
     def __init__(self, error: MedbusError, *, as_json: bool) -> None:
         super().__init__(error.what)
         self.error = error
         self.as_json = as_json
-        self.exit_code = 2 if isinstance(error, Usage) else 75 if isinstance(error, Fenced) else 1
+        code = 2 if isinstance(error, Usage) else 75 if isinstance(error, Fenced) else 1
+        setattr(self, "exit_code", code)  # noqa: B010  click declares it on the class
 
     def show(self, file: Any = None) -> None:
         """Print the error where errors go; as one JSON object with --json."""

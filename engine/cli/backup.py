@@ -1,0 +1,39 @@
+"""`medbus backup`: a consistent copy of the data folder, also while the engine runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from engine.cli.connection import connect
+from engine.cli.settings import Settings, pass_settings, print_json
+
+
+@click.command("backup", short_help="Copy the data folder consistently, also while running.")
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
+@click.option("--with-keys", is_flag=True, help="Also copy the key ring; then guard the copy.")
+@pass_settings
+def backup(settings: Settings, folder: Path, *, with_keys: bool) -> None:
+    """
+    Write a consistent copy of the store to a new folder, also while the engine runs.
+
+    The key ring is not part of it unless asked for: without keys the copy cannot be read, with
+    them it can be read by anyone. Keep the two apart.
+
+    To restore: stop the engine, move its data folder away, copy the backup to its place, put the
+    key ring back into data/keys, and start. What the copy still owed is delivered again.
+
+    \b
+    Examples:
+      medbus backup /backup/2026-11-21
+      medbus stop; mv data data.old; cp -a /backup/2026-11-21 data
+      cp -a data.old/keys data/keys; medbus run
+    """
+    asked = {"folder": str(folder.absolute()), "with_keys": with_keys}
+    with connect(settings) as call:
+        told = call("backup", asked)
+    if settings.as_json:
+        print_json(told)
+    else:
+        click.echo(f"{told['count']} files, {told['bytes']:,} bytes in {told['folder']}")

@@ -1,0 +1,66 @@
+"""`medbus replay`: deliver messages once more, as new records linked to the old."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from engine.cli.connection import connect
+from engine.cli.selection import act, acting_options
+from engine.cli.settings import Settings, pass_settings, print_json
+from engine.model.errors import Usage
+
+
+@click.command("replay", short_help="Deliver messages once more, as new records.")
+@acting_options
+@click.option(
+    "--as",
+    "replay_as",
+    type=click.Choice(["sent", "received"]),
+    required=True,
+    help="sent: the stored output bytes. received: the original through today's configuration.",
+)
+@click.option("--to", multiple=True, metavar="OUTBOUND", help="Only to these outbound channels.")
+@click.option("--dry-run", is_flag=True, help="Show what would be sent, and what would differ.")
+@pass_settings
+def replay(
+    settings: Settings, *, ids: tuple[str, ...], filters: dict[str, str], reason: str | None,
+    yes: int | None, replay_as: str, to: tuple[str, ...], dry_run: bool,
+) -> None:  # fmt: skip
+    """
+    Deliver messages once more. A replay is a new record, linked to the old one, at the tail.
+
+    --as sent repeats the stored output bytes with the same MSH-10. --as received runs the
+    original through today's configuration, with its original id and arrival time.
+
+    \b
+    Examples:
+      medbus replay 20261121-17 --as sent --to lis --reason "LIS lost its disk"
+      medbus replay --inbound his_adt --since 2h --as received --dry-run
+    """
+    with connect(settings) as call:
+        if dry_run:
+            if not ids and not filters:
+                raise Usage("replay of what?", fix="give message ids, or filters")
+            asked = {"ids": list(ids), "filters": filters, "as": replay_as, "to": list(to)}
+            _show_dry_run(settings, call("replay_dry_run", asked))
+            return
+        extra: dict[str, Any] = {"as": replay_as, "to": list(to)}
+        act(settings, call, "replay", ids=ids, filters=filters, reason=reason, yes=yes, **extra)
+
+
+def _show_dry_run(settings: Settings, told: dict[str, Any]) -> None:
+    if settings.as_json:
+        print_json(told)
+        return
+    click.echo(
+        f"replay: {told['count']} messages, {told['deliveries']} deliveries; nothing was done"
+    )
+    for item in told["items"]:
+        newer = f", {item['newer_count']} newer delivered since" if item["newer_count"] else ""
+        click.echo(f"{item['id']} -> {item['outbound']}{newer}")
+        for change in item["changes"]:
+            click.echo(f"    {change['path']}: {change['before']} -> {change['after']}")
+    for left in told["left_out"]:
+        click.echo(f"not {left['id']}: {left['reason']}", err=True)

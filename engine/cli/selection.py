@@ -1,0 +1,135 @@
+"""SELECTION: message or delivery ids, or the filters of `messages`; and the count-first rule."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+import click
+
+from engine.cli.connection import CallVerb
+from engine.cli.output import print_table
+from engine.cli.settings import Settings, print_json
+from engine.model.errors import Conflict, Usage
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+FILTERS = (
+    click.option("--inbound", metavar="NAME", help="Arrived on this inbound channel."),
+    click.option("--route", metavar="NAME", help="Taken by this route."),
+    click.option("--outbound", metavar="NAME", help="With a delivery to this outbound channel."),
+    click.option("--type", "message_type", metavar="ADT^A01", help="Message type; ADT for all."),
+    click.option("--state", metavar="STATE", help="State of the message or of any delivery."),
+    click.option("--since", metavar="TIME", help="2h, 07:30, yesterday 18:00, 2026-11-20…"),
+    click.option("--until", metavar="TIME", help="The same forms as --since."),
+    click.option("--patient", metavar="ID", help="Patient id."),
+    click.option("--visit", metavar="ID", help="Visit number."),
+    click.option("--order", metavar="ID", help="Placer or filler order number."),
+    click.option("--name", metavar="NAME", help="Patient's family or full name."),
+    click.option("--control-id", metavar="ID", help="MSH-10 of the sender."),
+)
+_FILTER_NAMES = (
+    "inbound", "route", "outbound", "message_type", "state", "since", "until", "patient", "visit",
+    "order", "name", "control_id",
+)  # fmt: skip
+
+
+def filter_options(function: F) -> F:
+    """Add the filters of `messages`; the command gets one argument, *filters*."""
+
+    @functools.wraps(function)
+    def command(*args: Any, **options: Any) -> Any:
+        filters = {name: options.pop(name) for name in _FILTER_NAMES}
+        kept = {name: value for name, value in filters.items() if value is not None}
+        return function(*args, filters=kept, **options)
+
+    for option in reversed(FILTERS):
+        command = option(command)
+    return command  # type: ignore[return-value]
+
+
+def acting_options(function: F) -> F:
+    """Add IDS, the filters, --reason and --yes: all that a changing command needs."""
+    for option in (
+        click.option("--yes", type=int, metavar="N", help="Do not ask; refused unless N matches."),
+        click.option("--reason", metavar="TEXT", help="Why; kept in the audit record."),
+        filter_options,
+        click.argument("ids", nargs=-1, metavar="[ID]..."),
+    ):
+        function = option(function)
+    return function
+
+
+def act(
+    settings: Settings,
+    call: CallVerb,
+    verb: str,
+    *,
+    ids: Sequence[str],
+    filters: Mapping[str, str],
+    reason: str | None,
+    yes: int | None,
+    **extra: object,
+) -> None:
+    """Show the count, ask, act on exactly what was shown; exit 1 when something was left out."""
+    if not ids and not filters:
+        raise Usage(f"{verb} of what?", fix="give message or delivery ids, or filters")
+    if not reason:
+        raise Usage(
+            f"{verb} wants --reason", fix='such as --reason "LIS fixed its table, ticket 4711"'
+        )
+    prepared = call("prepare", {"verb": verb, "ids": list(ids), "filters": dict(filters), **extra})
+    count = prepared["count"]
+    if not settings.as_json:
+        _show_prepared(verb, prepared)
+    if count == 0:
+        _finish(settings, prepared, {"done": 0, "failed": [], "created": []})
+        click.get_current_context().exit(1)
+    _demand_consent(verb, count, prepared["unit"], yes)
+    report = call("perform", {"token": prepared["token"], "reason": reason})
+    _finish(settings, prepared, report)
+    if prepared["left_out"] or report["failed"]:
+        click.get_current_context().exit(1)
+
+
+def _demand_consent(verb: str, count: int, unit: str, yes: int | None) -> None:
+    if yes is not None:
+        if yes != count:
+            raise Conflict(
+                f"--yes {yes}, but this would {verb} {count}; nothing was done",
+                code="RUN-028",
+                fix="look again, then give the right number",
+            )
+        return
+    if not sys.stdin.isatty():
+        raise Usage(
+            f"this would {verb} {count} {unit}; nothing was done", fix=f"say --yes {count} to do it"
+        )
+    click.confirm(f"{verb} {count} {unit}?", abort=True)
+
+
+def _show_prepared(verb: str, prepared: Mapping[str, Any]) -> None:
+    click.echo(f"{verb}: {prepared['count']} {prepared['unit']}")
+    if prepared["by_outbound"]:
+        print_table(
+            ("outbound", "state", "count"),
+            [(row["outbound"], row["state"], row["count"]) for row in prepared["by_outbound"]],
+        )
+    for left in prepared["left_out"][:20]:
+        click.echo(f"not {left['id']}: {left['reason']}", err=True)
+    if len(prepared["left_out"]) > 20:
+        click.echo(f"and {len(prepared['left_out']) - 20} more are left out", err=True)
+
+
+def _finish(settings: Settings, prepared: Mapping[str, Any], report: Mapping[str, Any]) -> None:
+    if settings.as_json:
+        print_json({"count": prepared["count"], "left_out": prepared["left_out"], **report})
+        return
+    if report["done"]:
+        click.echo(f"done: {report['done']}")
+    for made in report["created"][:20]:
+        click.echo(f"made {made}")
+    for failed in report["failed"][:20]:
+        click.echo(f"failed {failed['id']}: {failed['reason']}", err=True)

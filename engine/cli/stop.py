@@ -1,0 +1,44 @@
+"""`medbus stop`: end the running engine, at once or after its queues are empty."""
+
+from __future__ import annotations
+
+import time
+
+import click
+
+from engine.cli.connection import connect_running
+from engine.cli.settings import Settings, pass_settings, print_json
+from engine.cli.site import find_data_folder
+from engine.model.errors import MedbusError
+
+
+@click.command("stop", short_help="Stop the running engine.")
+@click.option("--drain", is_flag=True, help="First close the listeners and empty the queues.")
+@click.option("--within", type=float, default=60.0, show_default=True, help="Seconds for --drain.")
+@pass_settings
+def stop(settings: Settings, *, drain: bool, within: float) -> None:
+    """
+    Stop the running engine. What it accepted is answered; attempts in flight may finish.
+
+    Nothing owed is lost: it goes on at the next start. --drain waits for empty queues first.
+
+    \b
+    Examples:
+      medbus stop
+      medbus stop --drain --within 300
+    """
+    from engine.runtime.control_socket import ControlClient
+
+    with connect_running(settings) as call:
+        told = call("stop", {"drain": drain, "within_s": within})
+    path = find_data_folder(settings) / "control.sock"
+    until = time.monotonic() + within + 30.0
+    while (client := ControlClient.find(path, lambda _: None)) is not None:
+        client.close()
+        if time.monotonic() > until:
+            raise MedbusError("the engine is still running", code="RUN-029", fix="see its log")
+        time.sleep(0.05)
+    if settings.as_json:
+        print_json(told)
+    else:
+        click.echo(f"stopped; still owed: {told['pending']}")

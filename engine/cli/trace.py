@@ -1,0 +1,57 @@
+"""`medbus trace`: what happened to a message, from arrival to the last attempt."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from engine.cli.connection import connect
+from engine.cli.output import short_time
+from engine.cli.settings import Settings, pass_settings, print_json
+from engine.cli.show import print_facts
+
+
+@click.command("trace", short_help="What happened to a message, step by step.")
+@click.argument("id_", metavar="ID")
+@click.option("--reason", metavar="TEXT", default="", help="Why; kept in the audit record.")
+@pass_settings
+def trace(settings: Settings, id_: str, *, reason: str) -> None:
+    """
+    Run the message again, on paper, through the configuration that routed it, and show each
+    route and step as a field diff; then every attempt with its ack, and replays.
+
+    Field values are patient data: a trace leaves an audit record.
+
+    \b
+    Example:
+      medbus trace 20261121-17
+    """
+    with connect(settings) as call:
+        told = call("trace", {"id": id_, "reason": reason})
+    if settings.as_json:
+        print_json(told)
+        return
+    print_facts(told["message"])
+    for route in told["routes"]:
+        click.echo(f"\nroute {route['route']}: {route['result']} {route['reason']}".rstrip())
+        for step in route["steps"]:
+            _print_step(step)
+    if told["note"]:
+        click.echo(f"\n{told['note']}")
+    for delivery in told["deliveries"]:
+        click.echo(f"\n{delivery['delivery_id']} to {delivery['outbound']}: {delivery['state']}")
+        for attempt in delivery["attempts"]:
+            click.echo(
+                f"  {short_time(attempt['at'])}  {attempt['outcome']:<9} {attempt['code']:<3}"
+                f" {attempt['took_s'] * 1000:8.1f} ms  {attempt['detail']}".rstrip()
+            )
+    for replay in told["replays"]:
+        click.echo(f"\nreplayed as {replay['message_id']} ({replay['replay_as']})")
+
+
+def _print_step(step: dict[str, Any]) -> None:
+    click.echo(f"  {step['step']:>4} {step['kind']:<14} {step['outcome']}".rstrip())
+    for change in step["changes"]:
+        name = f" ({change['name']})" if change.get("name") else ""
+        click.echo(f"         {change['path']}{name}: {change['before']!s} -> {change['after']!s}")
