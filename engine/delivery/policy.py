@@ -1,0 +1,64 @@
+"""What an outbound channel wants done with replies, silence and trouble; values only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from engine.model.retry import Backoff, RetryBudget
+
+#: no further attempt: what fails is parked at once
+AT_ONCE = RetryBudget(attempts=0)
+UNLIMITED = RetryBudget()
+
+
+class AckWanted(StrEnum):
+    """Which ack settles a delivery."""
+
+    #: the matching commit or application ack that comes first
+    ANY = "any"
+    #: a commit ack is noted, the application ack settles
+    APPLICATION = "application"
+    #: as any; the pipeline has emptied MSH-15 and MSH-16
+    ORIGINAL = "original"
+    #: what was written is delivered
+    NONE = "none"
+
+
+def default_on_ack() -> Mapping[str, RetryBudget]:
+    """Return the reply table's defaults: AE is tried again, AR is not."""
+    return {"AE": RetryBudget(attempts=10, for_s=1800.0), "AR": AT_ONCE}
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryPolicy:
+    """One outbound channel's choices, as DESIGN 2.1 names them."""
+
+    ack: AckWanted = AckWanted.ANY
+    backoff: Backoff = field(default_factory=Backoff)
+    #: no answer, or none that can be read
+    on_timeout: RetryBudget = UNLIMITED
+    #: by verdict (AE, AR, CE, CR) or verdict/ERR-3 code (AR/207)
+    on_ack: Mapping[str, RetryBudget] = field(default_factory=default_on_ack)
+    #: hold_key, continue or halt
+    on_park: str = "continue"
+    #: None is never
+    expire_after_s: float | None = None
+    #: deliveries per second over all lanes; None is unlimited
+    rate_per_s: float | None = None
+    #: sends of a lane that may be ahead of their committed settlement
+    settle_window: int = 1
+
+    def budget_for(self, code: str, error_code: str) -> RetryBudget:
+        """
+        Return how often a negative ack is answered with another try.
+
+        The most exact entry wins; CE and CR follow AE and AR where they have none of their own.
+        """
+        plain = "A" + code[1:]
+        for key in (f"{code}/{error_code}", f"{plain}/{error_code}", code, plain):
+            found = self.on_ack.get(key)
+            if found is not None:
+                return found
+        return default_on_ack().get(plain, AT_ONCE)
