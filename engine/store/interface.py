@@ -10,7 +10,7 @@ engine runs. Everything under "lanes" and "reads" may be called from any thread.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -120,6 +120,10 @@ class Store(Protocol):
         Returns:
             Whether more waits.
         """
+        ...
+
+    def set_wake(self, wake: Callable[[], None]) -> None:
+        """Have *wake* called, from any thread, when ``step`` has something new to do."""
         ...
 
     def take_ready(self) -> frozenset[str]:
