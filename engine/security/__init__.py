@@ -1,0 +1,1 @@
+"""Keys, sealing, keyed hashes, the audit chain and roles."""
