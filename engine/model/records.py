@@ -71,6 +71,8 @@ class NewDelivery:
     park: Park | None = None
     #: the delivery id this one stands in the place of, after a rerun
     replaces: str = ""
+    #: hold_key, continue or halt: what its outbound channel does behind it when park is set
+    on_park: str = "continue"
 
 
 @dataclass(frozen=True, slots=True)
