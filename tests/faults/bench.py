@@ -1,0 +1,212 @@
+"""One engine, one receiver that misbehaves by script, and what an operator sees of it."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.torture.engine import Engine, free_port, wait_until
+from tests.torture.receiver import Receiver, Script, accept_all
+from tests.torture.wire import PeerClosed, Wire
+
+SHIM_SOURCE = Path(__file__).with_name("shim.c")
+
+#: quick waits, so that a fault shows within a second; the meaning is that of the real values
+OUTBOUND = "timeout: 1s"
+POLICY = "backoff: {first: 50ms, factor: 2, max: 200ms}"
+
+
+def message(number: int, *, patient: str = "P1", text: str = "", control_id: str = "") -> bytes:
+    """Return a small message; its control id is F and the number."""
+    return (
+        f"MSH|^~\\&|HIS|T|MEDBUS|T|20261101083000||ADT^A08|{control_id or f'F{number}'}|P|2.5.1\r"
+        f"PID|1||{patient}^^^T^MR||ZQCANARY^Nell\rPV1|1|I|W1\rNTE|1||{text}\r"
+    ).encode()
+
+
+class Bench:
+    """Engine and receiver of one fault test."""
+
+    def __init__(
+        self,
+        folder: Path,
+        script: Script = accept_all,
+        *,
+        connect: str = OUTBOUND,
+        outbound: str = POLICY,
+        inbound: str = "",
+        mllp_in: str = "",
+        steps: str = "",
+        **files: str,
+    ) -> None:
+        self.port = free_port()
+        self.receiver = Receiver(script)
+        site = "\n".join(
+            (
+                "inbound:",
+                f'  his: {{mllp: {{listen: "127.0.0.1:{self.port}"{_more(mllp_in)}}}'
+                f"{_more(inbound)}}}",
+                "outbound:",
+                "  lis:",
+                f'    mllp: {{connect: "127.0.0.1:{self.receiver.port}", {connect}}}',
+                *(f"    {line}" for line in outbound.split("\n") if line),
+                "routes:",
+                "  to_lis:",
+                "    from: his",
+                *(
+                    ["    steps:", *(f"      {line}" for line in steps.split("\n"))]
+                    if steps
+                    else ()
+                ),
+                "    to: lis",
+                "",
+            )
+        )
+        self.engine = Engine(folder / "site", site, **files)
+
+    def start(self, environ: Mapping[str, str] | None = None) -> None:
+        """Start the engine and wait for its listener."""
+        self.engine.start(self.port, environ=environ)
+
+    def send(self, body: bytes, wait_s: float = 10.0) -> str:
+        """Send one message on a new connection; return the ack code, or "none"."""
+        try:
+            wire = Wire.connect(self.port)
+        except OSError:
+            return "none"
+        try:
+            wire.send(body)
+            return verdict(wire.receive(wait_s))
+        except PeerClosed:
+            return "none"
+        finally:
+            wire.close()
+
+    def deliveries(self) -> list[dict[str, Any]]:
+        """Return every delivery, oldest message first."""
+        messages = reversed(self.engine.all_messages())
+        return [delivery for item in messages for delivery in item["deliveries"]]
+
+    def states(self) -> list[str]:
+        """Return the states of all deliveries, oldest message first."""
+        return [delivery["state"] for delivery in self.deliveries()]
+
+    def wait_for_states(self, *states: str, wait_s: float = 20.0) -> list[dict[str, Any]]:
+        """Wait until the deliveries are in *states*, oldest first; return them."""
+        wait_until(lambda: self.states() == list(states), wait_s, f"deliveries become {states}")
+        return self.deliveries()
+
+    def attempts(self, message_id: str) -> list[dict[str, Any]]:
+        """Return the attempts of a message's only delivery, as `trace` tells them."""
+        trace = self.engine.ask("trace", message_id)
+        attempts: list[dict[str, Any]] = trace["deliveries"][0]["attempts"]
+        return attempts
+
+    def first_message_id(self) -> str:
+        """Return the id of the oldest message."""
+        found: str = self.engine.all_messages()[-1]["message_id"]
+        return found
+
+    def close(self) -> None:
+        """End engine and receiver."""
+        if self.engine.running:
+            self.engine.kill()
+        self.receiver.stop()
+
+
+def _more(text: str) -> str:
+    return f", {text}" if text else ""
+
+
+def verdict(ack: bytes) -> str:
+    """Return MSA-1 of an ack."""
+    return ack.split(b"\rMSA|", 1)[1].split(b"|", 1)[0].decode()
+
+
+@contextmanager
+def bench(folder: Path, script: Script = accept_all, **options: Any) -> Iterator[Bench]:
+    """Give a started bench; whatever happens, nothing is left running."""
+    made = Bench(folder, script, **options)
+    try:
+        made.start()
+        yield made
+    finally:
+        made.close()
+
+
+class Shim:
+    """Commands the preloaded shim of one engine."""
+
+    def __init__(self, folder: Path) -> None:
+        compiler = shutil.which("cc") or shutil.which("gcc")
+        if compiler is None:
+            pytest.skip("NOT RUN: this machine has no C compiler for the fault shim")
+        self._library = folder / "shim.so"
+        self._rules = folder / "shim.rules"
+        subprocess.run(
+            [
+                compiler,
+                "-shared",
+                "-fPIC",
+                "-O1",
+                "-o",
+                str(self._library),
+                str(SHIM_SOURCE),
+                "-ldl",
+            ],
+            check=True,
+        )
+
+    @property
+    def environ(self) -> dict[str, str]:
+        """The environment an engine must be started with."""
+        return {"LD_PRELOAD": str(self._library), "MEDBUS_SHIM": str(self._rules)}
+
+    def arm(self, *rules: str) -> None:
+        """Let calls fail from now on; each rule is CALL MATCH ACTION COUNT."""
+        fresh = self._rules.with_suffix(".new")
+        fresh.write_text("".join(f"{rule}\n" for rule in rules))
+        fresh.rename(self._rules)
+
+    def disarm(self) -> None:
+        """Let all calls pass again."""
+        self._rules.unlink(missing_ok=True)
+
+
+@contextmanager
+def shimmed(
+    folder: Path, script: Script = accept_all, **options: Any
+) -> Iterator[tuple[Bench, Shim]]:
+    """Give a started bench whose system calls can be made to fail."""
+    folder.mkdir(parents=True, exist_ok=True)
+    shim = Shim(folder)
+    made = Bench(folder, script, **options)
+    try:
+        made.start(shim.environ)
+        yield made, shim
+    finally:
+        made.close()
+
+
+def after(script: Script, count: int, then: Script) -> Script:
+    """Return a script that follows *script* for *count* messages, then *then*."""
+
+    def act(wire: Wire, body: bytes, number: int) -> None:
+        (script if number <= count else then)(wire, body, number)
+
+    return act
+
+
+def answer_with(make: Callable[[bytes], bytes]) -> Script:
+    """Return a script that answers with what *make* makes of the message."""
+
+    def act(wire: Wire, body: bytes, number: int) -> None:
+        wire.send(make(body))
+
+    return act

@@ -1,0 +1,168 @@
+"""The disk fails in every way that can be made here."""
+
+from __future__ import annotations
+
+import resource
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.faults.bench import Bench, bench, message, shimmed
+from tests.torture.engine import MEDBUS, is_listening, wait_until
+
+fault = pytest.mark.fault
+
+
+@fault(8, "fdatasync EIO once on the WAL", "fence: closed unanswered, exit 75; clean restart")
+def test_one_failed_sync_fences(tmp_path: Path) -> None:
+    """After one failed sync no ack is given, the engine exits 75, and a restart is clean."""
+    with shimmed(tmp_path) as (it, shim):
+        assert it.send(message(1)) == "AA"
+        it.wait_for_states("delivered")
+        shim.arm("sync -wal eio 1")
+        assert it.send(message(2)) == "none"
+        assert it.engine.wait() == 75
+        shim.disarm()
+        it.start(shim.environ)
+        assert it.send(message(2)) == "AA"
+        it.engine.wait_drained()
+        assert set(it.receiver.control_ids()) == {"F1", "F2"}
+
+
+@fault(9, "fdatasync EIO for ever", "never an AA; every start refuses")
+def test_sync_never_works(tmp_path: Path) -> None:
+    """While syncs fail the engine never says AA, and a start refuses before it listens."""
+    with shimmed(tmp_path) as (it, shim):
+        shim.arm("sync / eio -1")
+        assert it.send(message(1)) == "none"
+        assert it.engine.wait() == 75
+        it.engine.launch(environ=shim.environ)
+        assert it.engine.wait() == 75
+        assert not is_listening(it.port)
+        shim.disarm()
+        it.start(shim.environ)
+        assert it.send(message(1)) == "AA"
+        it.receiver.wait_for(1)
+
+
+@fault(10, "write EIO in the WAL", "fence; the store is whole afterwards")
+def test_failed_write_fences(tmp_path: Path) -> None:
+    """A failed write of the store is answered with the fence, never with an ack."""
+    with shimmed(tmp_path) as (it, shim):
+        shim.arm("write -wal eio 1")
+        assert it.send(message(1)) == "none"
+        assert it.engine.wait() == 75
+        shim.disarm()
+        it.start(shim.environ)
+        assert it.send(message(1)) == "AA"
+        it.receiver.wait_for(1)
+
+
+@fault(11, "read EIO", "an error or the fence; nothing wrong is sent")
+def test_failed_read_sends_nothing_wrong(tmp_path: Path) -> None:
+    """When the store cannot be read, what goes out is right or does not go out."""
+    with shimmed(tmp_path) as (it, shim):
+        assert it.send(message(1)) == "AA"
+        it.receiver.wait_for(1)
+        shim.arm("read messages eio 4")
+        it.engine.command("show", it.first_message_id(), "--received")
+        it.send(message(2))
+        shim.disarm()
+        if it.engine.running is not None and it.engine.running.poll() is not None:
+            assert it.engine.running.returncode == 75
+            it.start(shim.environ)
+        it.send(message(2))
+        it.receiver.wait_for(2)
+        expected = {message(1), message(2)}
+        assert set(it.receiver.messages) == expected
+
+
+@fault(12, "disk full (ENOSPC on write)", "AE, deliveries go on, recovers without a restart")
+def test_full_disk(tmp_path: Path) -> None:
+    """With a full disk senders get AE, nothing acked is lost; freed, it flows without a restart."""
+    with shimmed(tmp_path) as (it, shim):
+        assert it.send(message(1)) == "AA"
+        it.wait_for_states("delivered")
+        shim.arm("write data/messages enospc -1")
+        assert it.send(message(2)) == "AE"
+        assert it.send(message(3)) == "AE"
+        shim.disarm()
+        assert it.send(message(2)) == "AA"
+        it.receiver.wait_for(2)
+        assert set(it.receiver.control_ids()) == {"F1", "F2"}
+        assert it.engine.starts == 1
+
+
+@fault(12, "disk full (small tmpfs, queue waiting)", "AE before it is full; the queue still drains")
+def test_full_file_system(tmp_path: Path) -> None:
+    """On a file system that fills up, senders get AE in time and what was acked is delivered."""
+    it = Bench(tmp_path, mllp_in="max_message: 2MB")
+    folder = it.engine.folder / "data"
+    folder.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", str(folder)], capture_output=True
+    )
+    if mounted.returncode:
+        it.close()
+        pytest.skip("NOT RUN: this user may not mount a tmpfs")
+    try:
+        it.receiver.stop()
+        it.start()
+        answers: list[str] = []
+        while (not answers or answers[-1] == "AA") and len(answers) < 80:
+            answers.append(it.send(message(len(answers) + 1, text="x" * 500_000)))
+        assert answers[-1] == "AE", answers
+        it.receiver.start()
+        taken = answers.count("AA")
+        it.receiver.wait_for(taken, 30)
+        assert it.receiver.control_ids() == [f"F{n}" for n in range(1, taken + 1)]
+    finally:
+        it.close()
+        subprocess.run(["umount", "-l", str(folder)], check=False)
+
+
+@fault(13, "64 file descriptors only", "no crash; it works again when there are some")
+def test_few_file_descriptors(tmp_path: Path) -> None:
+    """Out of file descriptors the engine does not crash, and serves again when some are free."""
+    import socket
+
+    it = Bench(tmp_path)
+    try:
+        it.engine.launch(before_exec=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64)))
+        wait_until(lambda: is_listening(it.port), 20, "engine listens")
+        crowd = [socket.create_connection(("127.0.0.1", it.port)) for _ in range(100)]
+        for one in crowd:
+            one.close()
+        wait_until(lambda: it.send(message(1), wait_s=2) == "AA", 20, "engine serves again")
+        it.receiver.wait_for(1)
+    finally:
+        it.close()
+
+
+@fault(14, "a message of 100 MB", "refused at the limit, memory bounded, others served")
+def test_giant_message(tmp_path: Path) -> None:
+    """A message far beyond the limit is refused without being held in memory."""
+    with bench(tmp_path, mllp_in="max_message: 1MB") as it:
+        before = it.engine.memory_mb()
+        assert it.send(message(1, text="x" * 100_000_000), wait_s=20) in ("AR", "none")
+        assert it.engine.memory_mb() < before + 40
+        assert it.send(message(2)) == "AA"
+        it.receiver.wait_for(1)
+        assert it.receiver.control_ids() == ["F2"]
+
+
+@fault(15, "a second engine on the same folder", "refuses with a plain sentence")
+def test_second_engine_refuses(tmp_path: Path) -> None:
+    """A second engine on the same data folder refuses and leaves the first one alone."""
+    with bench(tmp_path) as it:
+        second = subprocess.run(
+            [MEDBUS, "--site", str(it.engine.folder), "run"],
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
+        )
+        assert second.returncode == 1
+        assert "RUN-004" in second.stderr
+        assert it.send(message(1)) == "AA"

@@ -1,0 +1,163 @@
+"""Keys are wrong, files are cut, rows are changed; the engine says so and sends nothing wrong."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.faults.bench import Bench, bench, message
+
+fault = pytest.mark.fault
+
+
+def day_file(it: Bench) -> Path:
+    """Return the store's only day file with messages in it."""
+    (found,) = [
+        path
+        for path in sorted((it.engine.folder / "data" / "messages").glob("*.db"))
+        if rows_with_bodies(path)
+    ]
+    return found
+
+
+def rows_with_bodies(path: Path) -> int:
+    """Return how many messages a day file holds."""
+    with sqlite3.connect(path) as db:
+        return int(db.execute("SELECT count(*) FROM message").fetchone()[0])
+
+
+def stopped_with_a_queue(it: Bench, count: int = 3) -> None:
+    """Leave *count* messages owed and the engine stopped."""
+    it.receiver.stop()
+    it.start()
+    assert [it.send(message(n)) for n in range(1, count + 1)] == ["AA"] * count
+    assert it.engine.terminate() == 0
+
+
+def flip_body(path: Path) -> None:
+    """Change one byte in the middle of every stored body of the first message."""
+    with sqlite3.connect(path) as db:
+        tables = {
+            name: [row[1] for row in db.execute(f"PRAGMA table_info({name})")]
+            for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type='table'")
+        }
+        changed = 0
+        for table, columns in tables.items():
+            if table.startswith("body") and "sealed" in columns:
+                (key, sealed) = db.execute(
+                    f"SELECT rowid, sealed FROM {table} ORDER BY rowid LIMIT 1"
+                ).fetchone()
+                middle = len(sealed) // 2
+                broken = sealed[:middle] + bytes([sealed[middle] ^ 1]) + sealed[middle + 1 :]
+                db.execute(f"UPDATE {table} SET sealed=? WHERE rowid=?", (broken, key))
+                changed += 1
+        assert changed, f"no table of sealed bodies among {tables}"
+
+
+@fault(16, "a flipped byte in a stored body", "parked as damaged with an alarm; others flow")
+def test_flipped_byte(tmp_path: Path) -> None:
+    """A body that was changed on disk is never sent; it is parked, and the others go out."""
+    it = Bench(tmp_path)
+    try:
+        stopped_with_a_queue(it)
+        flip_body(day_file(it))
+        it.receiver.start()
+        it.start()
+        deliveries = it.wait_for_states("parked", "delivered", "delivered")
+        assert deliveries[0]["park_code"] == "damaged"
+        assert it.receiver.control_ids() == ["F2", "F3"]
+    finally:
+        it.close()
+
+
+@fault(18, "the key is missing at start", "refuses with the remedy; nothing is changed")
+def test_missing_key(tmp_path: Path) -> None:
+    """Without its key the engine refuses to start, says what is missing, and makes no new key."""
+    it = Bench(tmp_path)
+    try:
+        stopped_with_a_queue(it)
+        keys = it.engine.folder / "data" / "keys"
+        keys.rename(it.engine.folder / "keys-elsewhere")
+        it.engine.launch()
+        assert it.engine.wait() == 1
+        assert "key" in it.engine.log_tail()
+        assert not keys.exists() or not any(keys.iterdir())
+        if keys.exists():
+            keys.rmdir()
+        (it.engine.folder / "keys-elsewhere").rename(keys)
+        it.receiver.start()
+        it.start()
+        it.receiver.wait_for(3)
+    finally:
+        it.close()
+
+
+@fault(18, "the wrong key at start", "refuses with the remedy; the store is unchanged")
+def test_wrong_key(tmp_path: Path) -> None:
+    """With another site's key the engine refuses to start and leaves the store as it is."""
+    with bench(tmp_path / "other"):
+        pass
+    it = Bench(tmp_path)
+    try:
+        stopped_with_a_queue(it)
+        keys = it.engine.folder / "data" / "keys"
+        before = {path.name: path.read_bytes() for path in keys.iterdir()}
+        for path in (tmp_path / "other" / "site" / "data" / "keys").iterdir():
+            (keys / path.name).write_bytes(path.read_bytes())
+        it.engine.launch()
+        assert it.engine.wait() == 1
+        assert "Traceback" not in it.engine.log_tail()
+        for name, content in before.items():
+            (keys / name).write_bytes(content)
+        it.receiver.start()
+        it.start()
+        it.receiver.wait_for(3)
+    finally:
+        it.close()
+
+
+@fault(17, "the day file is cut in half", "refuses or quarantines with plain text")
+def test_truncated_day_file(tmp_path: Path) -> None:
+    """A day file that lost its second half is reported in plain words, never served as if whole."""
+    it = Bench(tmp_path)
+    try:
+        stopped_with_a_queue(it, count=20)
+        path = day_file(it)
+        whole = path.read_bytes()
+        path.write_bytes(whole[: len(whole) // 2 // 4096 * 4096])
+        it.engine.launch()
+        assert it.engine.wait() != 0
+        assert "Traceback" not in it.engine.log_tail()
+        assert path.name in it.engine.log_tail()
+    finally:
+        it.close()
+
+
+def edit_row(db: sqlite3.Connection) -> None:
+    """Change who did what in one record."""
+    db.execute("UPDATE audit SET who='somebody else' WHERE rowid=(SELECT min(rowid) FROM audit)")
+
+
+def delete_row(db: sqlite3.Connection) -> None:
+    """Take one record out of the middle."""
+    db.execute("DELETE FROM audit WHERE rowid=(SELECT min(rowid)+1 FROM audit)")
+
+
+@fault(47, "an audit record is edited or deleted", "`audit verify` fails and says where")
+@pytest.mark.parametrize("damage", [edit_row, delete_row])
+def test_changed_audit(tmp_path: Path, damage: Callable[[sqlite3.Connection], None]) -> None:
+    """An edited or deleted audit record is found by `audit verify`."""
+    with bench(tmp_path) as it:
+        for _ in range(3):
+            assert it.engine.command("pause", "lis", "--reason", "test").returncode == 0
+            assert it.engine.command("resume", "lis", "--reason", "test").returncode == 0
+        assert it.engine.command("audit", "verify").returncode == 0
+        it.engine.terminate()
+        with sqlite3.connect(it.engine.folder / "data" / "control.db") as db:
+            columns = [row[1] for row in db.execute("PRAGMA table_info(audit)")]
+            assert "who" in columns, columns
+            damage(db)
+        assert it.engine.command("audit", "verify").returncode == 1

@@ -1,0 +1,102 @@
+"""One torture run: peers and engine as processes, kill -9 at random moments, then the verdict."""
+
+from __future__ import annotations
+
+import random
+import signal
+import subprocess
+import sys
+import threading
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.torture.checker import Verdict, check_run
+from tests.torture.engine import Engine, free_port, is_listening, torture_site, wait_until
+
+ROOT = Path(__file__).parents[2]
+#: lanes of the lis plus the one lane of the ward, one send each ahead of its settlement
+DUPLICATES_PER_KILL = 5
+
+
+@dataclass
+class Run:
+    """What happened."""
+
+    kills: int = 0
+    recoveries_s: list[float] = field(default_factory=list)
+    verdict: Verdict = field(default_factory=Verdict)
+
+    def summary(self) -> dict[str, object]:
+        """Return the figures of the run."""
+        ordered = sorted(self.recoveries_s) or [0.0]
+        return {
+            "kills": self.kills,
+            "acked": self.verdict.acked,
+            "deliveries": self.verdict.delivered,
+            "lost": len(self.verdict.lost),
+            "duplicates": self.verdict.duplicates,
+            "duplicates allowed": self.kills * DUPLICATES_PER_KILL,
+            "order violations": sum(row.startswith("I2") for row in self.verdict.broken),
+            "recovery p50 s": round(ordered[len(ordered) // 2], 2),
+            "recovery max s": round(ordered[-1], 2),
+        }
+
+
+def _start_peer(module: str, *arguments: str) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-m", f"tests.torture.{module}", *arguments],
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+    )
+
+
+def _end_peer(peer: subprocess.Popen[bytes]) -> None:
+    peer.send_signal(signal.SIGTERM)
+    try:
+        peer.wait(30)
+    except subprocess.TimeoutExpired:
+        peer.kill()
+        peer.wait()
+
+
+def run_kills(folder: Path, kills: int, seed: int = 1) -> Run:
+    """Kill the engine *kills* times under load; return what the checker says of the rest."""
+    dice = random.Random(seed)
+    inbound, lis, ward = free_port(), free_port(), free_port()
+    engine = Engine(folder / "site", torture_site(inbound, lis, ward))
+    ledgers = {name: folder / f"{name}.jsonl" for name in ("sent", "lis", "ward")}
+    peers = [
+        _start_peer("receiver", "--port", str(port), "--ledger", str(ledgers[name]))
+        for name, port in (("lis", lis), ("ward", ward))
+    ]
+    run = Run()
+    try:
+        for port in (lis, ward):
+            wait_until(lambda port=port: is_listening(port), 20, f"receiver listens on {port}")
+        engine.start(inbound)
+        sender = _start_peer(
+            "sender", "--port", str(inbound), "--ledger", str(ledgers["sent"]), "--seed", str(seed)
+        )
+        try:
+            for _ in range(kills):
+                threading.Event().wait(dice.uniform(0.05, 1.2))
+                engine.kill()
+                run.kills += 1
+                run.recoveries_s.append(engine.start(inbound))
+            threading.Event().wait(0.5)
+        finally:
+            _end_peer(sender)
+        engine.wait_drained(120)
+        run.verdict = check_run(
+            engine,
+            ledgers["sent"],
+            ledgers["lis"],
+            ledgers["ward"],
+            most_duplicates=kills * DUPLICATES_PER_KILL,
+        )
+    finally:
+        if engine.running:
+            engine.kill()
+        for peer in peers:
+            _end_peer(peer)
+    return run
