@@ -55,6 +55,16 @@ class Site:
         return self.settings.timezone
 
     @property
+    def word_lists(self) -> dict[str, str]:
+        """The files of ordinary words that profiles name, by path."""
+        paths = (profile.leak_check.allow_words for profile in self.profiles.values())
+        return {
+            path: self.files[path].decode("utf-8-sig", "replace")
+            for path in paths
+            if path is not None and path in self.files
+        }
+
+    @property
     def http(self) -> Http | None:
         """Where metrics and health are served."""
         return self.settings.http

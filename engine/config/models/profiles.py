@@ -21,6 +21,7 @@ BUILT_IN_PROFILES = (
 Action = Literal[
     "keep", "clear", "replace", "mask", "pseudonym", "date_shift", "year", "age_cap", "zip3",
     "scrub",
+    "surrogate",
 ]  # fmt: skip
 
 
@@ -46,8 +47,9 @@ class SegmentRules(Model):
     """Whole segments."""
 
     drop: Names = Field((), description="Segments that are left out.")
-    unknown: Literal["drop", "keep", "fail"] = Field(
-        "drop", description="Segments the catalogue does not know, Z-segments among them."
+    keep: Names = Field((), description="Unknown or Z-segments that pass, scrubbed.")
+    unknown: Literal["drop", "keep", "fail"] | None = Field(
+        None, description="Segments the catalogue does not know; default: as the base, drop."
     )
 
 
@@ -63,16 +65,27 @@ class Profile(Model):
     """What is done with each field; where no rule speaks, the base profile's catalogue does."""
 
     about: About
-    extends: Text = Field(
-        "safe_harbor", description="The base profile: a built-in one or one of the site's."
+    extends: Text | None = Field(
+        None,
+        description="The base profile: a built-in one or one of the site's.",
+        examples=list(BUILT_IN_PROFILES),
     )
     key: str | None = Field(
         None, description="Named key of the key ring: pseudonyms are stable per key."
+    )
+    kinds: dict[str, FieldRule] = Field(
+        {}, description="KIND of the catalogue: action, such as patient_name: clear."
     )
     fields: dict[str, FieldRule] = Field({}, description="PATH: action.")
     segments: SegmentRules = Field(SegmentRules(), description="Whole segments.")
     free_text: Names = Field((), description="Paths whose text is scrubbed.")
     leak_check: LeakCheck = Field(LeakCheck(), description="The check of the final bytes.")
+    record: str | None = Field(
+        None,
+        pattern=r"^Z[A-Z0-9]{2}$",
+        description="Z-segment that says by which profile and key the output was made.",
+        examples=["ZDI"],
+    )
     accept_live_shift: Switch = Field(
         False, description="Allow date_shift on a live route although arrival gives it away."
     )
