@@ -1,0 +1,69 @@
+"""
+Segments back to bytes: received bytes where nobody wrote, loud where a character has no code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from engine.hl7.errors import Hl7Error
+from engine.hl7.lines import cut_bytes
+from engine.hl7.segment import Segment
+
+
+class Leaving(NamedTuple):
+    """How a message leaves."""
+
+    #: received bytes from MSH on, to take untouched lines from; None when all is encoded anew
+    received: bytes | None
+    #: what stood in front of MSH
+    lead: bytes
+    codec: str
+    line_end: str
+    ends_vary: bool
+    tail: str
+
+
+def encode_lines(segments: Sequence[Segment], leaving: Leaving) -> bytes:
+    """
+    Return the bytes of *segments*.
+
+    Raises:
+        Hl7Error: a character does not exist in the character set; where names the field.
+    """
+    lines: list[bytes] = []
+    if leaving.received is not None:
+        lines = cut_bytes(leaving.received, leaving.ends_vary, leaving.line_end)
+    parts = [leaving.lead]
+    last = len(segments) - 1
+    for at, segment in enumerate(segments):
+        if segment.origin is not None and lines:
+            parts.append(lines[segment.origin])
+        else:
+            parts.append(_encode(segment, leaving.codec, surrogates=leaving.received is not None))
+        end = leaving.tail if at == last else segment.line_end or leaving.line_end
+        parts.append(end.encode("ascii"))
+    return b"".join(parts)
+
+
+def _encode(segment: Segment, codec: str, *, surrogates: bool) -> bytes:
+    """Return one segment; bytes that were no characters go back only where they came from."""
+    try:
+        return segment.text.encode(codec, "surrogateescape" if surrogates else "strict")
+    except UnicodeEncodeError:
+        raise Hl7Error(
+            f"a character cannot be written in {codec}",
+            code="HL7-011",
+            where=_place(segment, codec),
+            fix="choose UNICODE UTF-8 or GB 18030-2000 for this outbound channel",
+        ) from None
+
+
+def _place(segment: Segment, codec: str) -> str:
+    for number, field in enumerate(segment.fields()):
+        try:
+            field.encode(codec)
+        except UnicodeEncodeError:
+            return f"{segment.name}-{number}"
+    return segment.name

@@ -1,0 +1,139 @@
+"""
+Escape sequences: read at the leaf, written at the leaf.
+
+Rules of this file: what is not understood stays as it is; formatting and locally defined
+sequences (``\\H\\``, ``\\.sp\\``, ``\\Z..\\``) are left alone both ways, so a value that is
+read and written again keeps its meaning, and ``unescape(escape(text)) == text`` for any text.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from functools import lru_cache
+
+from engine.hl7.delimiters import Delimiters
+from engine.hl7.errors import Hl7Error
+
+#: kept verbatim: highlighting, formatting commands, local and character-set sequences
+_VERBATIM = r"[HN]|\.(?:sp|in|ti|sk|ce|fi|nf)[+-]?[0-9]*|Z[A-Za-z0-9]*|[CM](?:[0-9A-Fa-f]{2}){2,3}"
+
+
+def unescape(text: str, delimiters: Delimiters) -> str:
+    """Return *text* with its escape sequences resolved; never raises, unknown ones stay."""
+    if not delimiters.escape or delimiters.escape not in text:
+        return text
+    pattern, replace = _reader(delimiters)
+    return pattern.sub(replace, text)
+
+
+def escape(text: str, delimiters: Delimiters) -> str:
+    """
+    Return *text* as it is written inside a leaf: no delimiter, no line end is left in it.
+
+    Raises:
+        Hl7Error: the text needs escaping and the message declares no escape character.
+    """
+    pattern, replace = _writer(delimiters)
+    return pattern.sub(replace, text) if pattern.search(text) else text
+
+
+def translate(text: str, source: Delimiters, target: Delimiters) -> str:
+    """
+    Return the leaf *text*, written with *source*, as *target* writes it.
+
+    Sequences stay sequences; anything else that would cut the leaf is escaped, so this is
+    also how text of unknown origin is made safe (*source* equal to *target*).
+    """
+    if not source.escape or source.escape not in text:
+        return escape(text, target)
+    pattern, replace = _reader(source)
+    parts: list[str] = []
+    position = 0
+    for match in pattern.finditer(text):
+        parts.append(escape(text[position : match.start()], target))
+        if match.lastgroup in ("keep", "hex") and target.escape:
+            parts.append(target.escape + match.group()[1:-1] + target.escape)
+        else:
+            parts.append(escape(replace(match), target))
+        position = match.end()
+    parts.append(escape(text[position:], target))
+    return "".join(parts)
+
+
+@lru_cache(maxsize=64)
+def _reader(
+    delimiters: Delimiters,
+) -> tuple[re.Pattern[str], Callable[[re.Match[str]], str]]:
+    mark = re.escape(delimiters.escape)
+    pattern = re.compile(
+        rf"{mark}(?:(?P<letter>[FSTREP])|X(?P<hex>(?:[0-9A-Fa-f]{{2}})+)|(?P<line>\.br)"
+        rf"|(?P<keep>{_VERBATIM})){mark}"
+    )
+    letters = {
+        "F": delimiters.field,
+        "S": delimiters.component,
+        "T": delimiters.subcomponent or "&",
+        "R": delimiters.repetition or "~",
+        "E": delimiters.escape,
+        "P": delimiters.truncation or "#",
+    }
+
+    def replace(match: re.Match[str]) -> str:
+        kind = match.lastgroup
+        if kind == "letter":
+            return letters[match["letter"]]
+        if kind == "line":
+            return "\n"
+        if kind == "hex":
+            return _from_hex(match["hex"]) or match.group()
+        return match.group()
+
+    return pattern, replace
+
+
+def _from_hex(digits: str) -> str:
+    """Return the ASCII text, or "" where bytes above 7F need a character set nobody named."""
+    found = bytes.fromhex(digits)
+    return found.decode("ascii") if found.isascii() else ""
+
+
+@lru_cache(maxsize=64)
+def _writer(
+    delimiters: Delimiters,
+) -> tuple[re.Pattern[str], Callable[[re.Match[str]], str]]:
+    mark = delimiters.escape
+    table = {
+        delimiters.field: "F",
+        delimiters.component: "S",
+        delimiters.subcomponent: "T",
+        delimiters.repetition: "R",
+        delimiters.escape: "E",
+        # The truncation character is not escaped: most who declare it are below 2.7, where
+        # nobody reads \P\, and inside a value it means itself.
+        "\r\n": "X0D0A",
+        "\r": "X0D",
+        "\n": ".br",
+    }
+    table.pop("", None)
+    alternatives = "|".join(re.escape(char) for char in sorted(table, key=len, reverse=True))
+    if mark:
+        sign = re.escape(mark)
+        # An undecodable \X..\ stays verbatim when read, so it must when written.
+        keep = rf"{sign}(?:{_VERBATIM}|X(?:[0-9A-Fa-f]{{2}})*[89A-Fa-f][0-9A-Fa-f]"
+        alternatives = rf"(?P<keep>{keep}(?:[0-9A-Fa-f]{{2}})*){sign})|{alternatives}"
+    pattern = re.compile(alternatives)
+
+    def replace(match: re.Match[str]) -> str:
+        found = match.group()
+        if not mark:
+            raise Hl7Error(
+                "the text holds a delimiter and the message declares no escape character",
+                code="HL7-012",
+                where="MSH-2",
+                fix="declare one in MSH-2 (a step may set it), or take the delimiter out",
+            )
+        letter = table.get(found)
+        return found if letter is None else mark + letter + mark
+
+    return pattern, replace

@@ -1,0 +1,248 @@
+"""
+One segment: a live view that is cut into fields on first touch and joined again when edited.
+
+Rules of this file: field 0 is the name as it came; in MSH, FHS and BHS field 1 is the
+separator itself and field 2 is never cut nor unescaped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+from engine.hl7.delimiters import DEFAULT_DELIMITERS, HEADER_NAMES, Delimiters
+from engine.hl7.errors import PathError
+from engine.hl7.escapes import escape, unescape
+from engine.hl7.path import Path, Where, parse_field_path
+from engine.hl7.structure import FIELD, level_of, recode, shift
+from engine.hl7.values import cut, find_in_field, part_of, write_in_field
+
+#: as a segment takes paths: 5, "5.1", "OBX-5.1" or a parsed one
+FieldPath = str | int | Path
+
+
+class Owner(Protocol):
+    """The message a segment belongs to."""
+
+    delimiters: Delimiters
+
+    def note_edit(self) -> None:
+        """Remember that the received bytes no longer are what leaves."""
+        ...
+
+    def redeclare(self, text: str, *, separator: bool) -> None:
+        """Rewrite the whole message in other delimiters."""
+        ...
+
+    def position_of(self, segment: Segment) -> int:
+        """Return where *segment* stands."""
+        ...
+
+
+class Segment:
+    """A segment of a message; reading and writing go straight to that message."""
+
+    __slots__ = ("_fields", "_owner", "_text", "line_end", "name", "origin")
+
+    def __init__(self, owner: Owner, name: str, text: str, origin: int | None) -> None:
+        #: three capitals; "" for a line that is no segment
+        self.name = name
+        #: line number (from 0) in the received bytes; None once it was written to or made here
+        self.origin = origin
+        #: what ends it, where that differs from the rest of the message
+        self.line_end: str | None = None
+        self._owner = owner
+        self._text: str | None = text
+        self._fields: list[str] | None = None
+
+    def __repr__(self) -> str:
+        return f"<Segment {self.name or '?'}>"
+
+    @property
+    def index(self) -> int:
+        """Place in the message, from 0."""
+        return self._owner.position_of(self)
+
+    @property
+    def text(self) -> str:
+        """The segment as it leaves, without its line end."""
+        if self._text is None:
+            fields = self.fields()
+            separator = self._owner.delimiters.field
+            if self.name in HEADER_NAMES:
+                self._text = fields[0] + fields[1] + separator.join(fields[2:])
+            else:
+                self._text = separator.join(fields)
+        return self._text
+
+    def fields(self) -> list[str]:
+        """Return the fields' structural text, counted from 1; [0] is the name. Not for writing."""
+        fields = self._fields
+        if fields is None:
+            text = self._text
+            assert text is not None
+            fields = text.split(self._owner.delimiters.field)
+            if self.name in HEADER_NAMES:
+                fields.insert(1, self._owner.delimiters.field)
+            self._fields = fields
+        return fields
+
+    # -- reading ---------------------------------------------------------------------------
+
+    def find_all(self, path: FieldPath) -> list[str]:
+        """Return the structural text of every place *path* means; absent ones are left out."""
+        path = self._own(path)
+        if path.field is None:
+            return [self.text]
+        fields = self._fields or self.fields()
+        if path.field >= len(fields):
+            return []
+        value = fields[path.field]
+        if path.field <= 2 and self.name in HEADER_NAMES:
+            return [value] if path.component in (None, 1) else []
+        return find_in_field(value, path, self._owner.delimiters)
+
+    def find(self, path: FieldPath) -> str | None:
+        """Return the structural text at *path*, None when absent; a field with all repetitions."""
+        found = self.find_all(path)
+        return found[0] if found else None
+
+    def raw_text(self, path: FieldPath) -> str:
+        """Return the structural text at *path*, "" when absent."""
+        return self.find(path) or ""
+
+    def get(self, path: FieldPath) -> str:
+        """Return the first value at *path* as text, escapes resolved; "" when absent or empty."""
+        path = self._own(path)
+        found = self.find_all(path)
+        return self.as_text(path, found[0]) if found else ""
+
+    def get_all(self, path: FieldPath) -> list[str]:
+        """Return every value at *path* as text; a plain path gives at most one."""
+        path = self._own(path)
+        return [self.as_text(path, value) for value in self.find_all(path)]
+
+    def as_text(self, path: Path, value: str) -> str:
+        """Return *value*, found at *path*, as text; of a field, its first repetition."""
+        if path.field is not None and path.field <= 2 and self.name in HEADER_NAMES:
+            return value
+        delimiters = self._owner.delimiters
+        if path.is_whole_field and delimiters.repetition and delimiters.repetition in value:
+            value = value.split(delimiters.repetition, 1)[0]
+        if delimiters.escape and delimiters.escape in value:
+            return unescape(value, delimiters)
+        return value
+
+    def matches(self, where: Where) -> bool:
+        """Return whether the value *where* names is the one it asks for."""
+        number, *rest = where.numbers
+        component = rest[0] if rest else None
+        value = self.find(Path("", field=number, component=component))
+        if value is not None and len(rest) > 1:
+            value = part_of(value, self._owner.delimiters.subcomponent, rest[1])
+        if value is None:
+            return False
+        return self.as_text(Path("", field=number, component=component), value) == where.value
+
+    def repetition_count(self, field: int) -> int:
+        """Return how many repetitions the field has; an empty field has none."""
+        value = self.raw_text(field)
+        return len(cut(value, self._owner.delimiters.repetition)) if value else 0
+
+    # -- writing ---------------------------------------------------------------------------
+
+    def set(self, path: FieldPath, text: str) -> None:
+        """Write literal *text* at *path*, escaped."""
+        self._write(path, lambda _: escape(text, self._owner.delimiters), text)
+
+    def set_hl7(
+        self, path: FieldPath, hl7_text: str, delimiters: Delimiters = DEFAULT_DELIMITERS
+    ) -> None:
+        """Write HL7 structure (in *delimiters*) at *path*, in the message's own delimiters."""
+        own = self._owner.delimiters
+        self._write(path, lambda at: recode(hl7_text, level_of(at), delimiters, own), hl7_text)
+
+    def put(self, path: FieldPath, value: str, *, level: int = FIELD) -> None:
+        """Write structural text that came from *level* of a message with the same delimiters."""
+        own = self._owner.delimiters
+        self._write(path, lambda at: shift(value, level, level_of(at), own), value)
+
+    def _write(self, path: FieldPath, make: Callable[[Path], str], literal: str) -> None:
+        path = self._own(path)
+        number = path.field
+        if number is None:
+            raise PathError(
+                f"{self.name} is a segment, not a field",
+                "name a field, as in PID-5",
+                where=str(path),
+            )
+        if number <= 2 and self.name in HEADER_NAMES:
+            self._owner.redeclare(literal, separator=number == 1)
+            return
+        fields = self._fields or self.fields()
+        if number >= len(fields):
+            fields.extend([""] * (number + 1 - len(fields)))
+        before = fields[number]
+        value = make(path)
+        fields[number] = (
+            value
+            if path.is_whole_field
+            else write_in_field(before, path, value, self._owner.delimiters)
+        )
+        self._touch(None)
+
+    def fill(self, values: Mapping[int, str]) -> None:
+        """Write several whole fields of HL7 structure."""
+        for number, value in values.items():
+            self.set_hl7(number, value)
+
+    def replace_text(self, text: str) -> None:
+        """Replace the whole segment by *text*, structure in the message's own delimiters."""
+        self._fields = None
+        self._touch(text)
+
+    def _touch(self, text: str | None) -> None:
+        self._text = text
+        self.origin = None
+        self._owner.note_edit()
+
+    # -- moving ----------------------------------------------------------------------------
+
+    def belongs_to(self, owner: Owner) -> bool:
+        """Return whether this is a view into *owner*."""
+        return self._owner is owner
+
+    def clone(self, owner: Owner) -> Segment:
+        """Return the same segment for *owner*, a copy of this one's message."""
+        copied = Segment(owner, self.name, "", self.origin)
+        copied._text = self._text
+        copied.line_end = self.line_end
+        copied._fields = self._fields.copy() if self._fields is not None else None
+        return copied
+
+    def adopt(self, owner: Owner) -> Segment:
+        """Return this segment for another message, in that message's delimiters."""
+        copied = self.clone(owner)
+        copied.line_end = None
+        copied.origin = None
+        copied.recode(self._owner.delimiters, owner.delimiters, fields=self.fields())
+        return copied
+
+    def recode(
+        self, before: Delimiters, after: Delimiters, fields: list[str] | None = None
+    ) -> None:
+        """Rewrite every field from the delimiters *before* to those *after*."""
+        name, *values = self.fields() if fields is None else fields
+        if self.name in HEADER_NAMES:
+            values = [recode(value, FIELD, before, after) for value in values[2:]]
+            self._fields = [name, after.field, after.encoding_characters, *values]
+        else:
+            self._fields = [name, *(recode(value, FIELD, before, after) for value in values)]
+        self._text = None
+        self.origin = None
+
+    def _own(self, path: FieldPath) -> Path:
+        own = path if isinstance(path, Path) else parse_field_path(str(path))
+        if own.segment and own.segment != self.name:
+            raise PathError(f"{own} is no path of a {self.name} segment", where=str(own))
+        return own
