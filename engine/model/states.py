@@ -9,6 +9,9 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+from engine.hl7.ack import AckLevel as AckLevel
+from engine.hl7.ack import Verdict as Verdict
+
 
 class MessageState(StrEnum):
     """What became of a frame; decided once, at accept."""
@@ -72,9 +75,7 @@ TRANSITIONS: dict[DeliveryState, frozenset[DeliveryState]] = {
     DeliveryState.EXPIRED: frozenset(),
 }
 
-FINAL_STATES = frozenset(
-    {DeliveryState.DELIVERED, DeliveryState.CANCELLED, DeliveryState.EXPIRED}
-)
+FINAL_STATES = frozenset({DeliveryState.DELIVERED, DeliveryState.CANCELLED, DeliveryState.EXPIRED})
 
 
 class ParkCode(StrEnum):
@@ -112,21 +113,6 @@ class AttemptOutcome(StrEnum):
     BROKEN = "broken"
     MISMATCH = "mismatch"
     GARBAGE = "garbage"
-
-
-class AckLevel(StrEnum):
-    """Who speaks in an ack: the transport side or the application (HL7 v2 enhanced mode)."""
-
-    COMMIT = "commit"
-    APPLICATION = "application"
-
-
-class Verdict(StrEnum):
-    """What an ack says of the message."""
-
-    ACCEPT = "accept"
-    ERROR = "error"
-    REJECT = "reject"
 
 
 def is_allowed(before: DeliveryState, after: DeliveryState) -> bool:
