@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from engine.config.models.inbound import Inbound
 from engine.config.models.outbound import Outbound
 from engine.config.models.route import Route
-from engine.config.models.site import Http
+from engine.config.models.settings import Http
 from engine.model.finding import Finding, Loc
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")

@@ -9,7 +9,7 @@ from pydantic.json_schema import models_json_schema
 
 from engine.config.models.profiles import Profile
 from engine.config.models.route import ChannelFile, TransformFile
-from engine.config.models.site import Environment, SiteSettings
+from engine.config.models.settings import Environment, SiteSettings
 from engine.config.models.steps import STEP_FORMS
 from engine.config.models.tests import TestFile
 from engine.config.models.units import format_duration, format_size
