@@ -21,10 +21,10 @@ from engine.config.models.outbound import Outbound
 from engine.config.models.profiles import Profile
 from engine.config.models.route import ChannelFile, Route, TransformFile
 from engine.config.models.settings import Environment, SiteSettings
+from engine.config.models.site import Site
 from engine.config.models.tables import LookupTable
 from engine.config.models.tests import ChannelTest, TestFile
 from engine.config.read_table import read_table
-from engine.config.models.site import Site
 from engine.config.substitute import FromEnviron, FromVars, read_value_files, replace_scalars
 from engine.config.yaml_tree import Place, Tree, parse_tree
 from engine.model.finding import Finding, Loc, Mark, has_errors
