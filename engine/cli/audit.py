@@ -68,7 +68,7 @@ def verify(settings: Settings) -> None:
     elif told["ok"]:
         click.echo(f"the chain of {told['count']} records is whole")
     else:
-        click.echo(f"the chain is broken at record {told['broken_at']}", err=True)
+        click.echo(f"the chain is broken: {told['problem']}", err=True)
     if not told["ok"]:
         click.get_current_context().exit(1)
 

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from engine.cli.connection import connect
-from engine.cli.output import print_table, short_time
+from engine.cli.output import print_table
 from engine.cli.settings import Settings, pass_settings, print_json
 
 
@@ -40,7 +40,7 @@ def rotate(settings: Settings, *, reason: str) -> None:
 @keys.command("status")
 @pass_settings
 def status(settings: Settings) -> None:
-    """List the keys by name and day; never their bytes."""
+    """List the named keys and the days that have keys; never their bytes."""
     with connect(settings) as call:
         _say(settings, call("keys_status", {}))
 
@@ -49,8 +49,5 @@ def _say(settings: Settings, told: dict[str, Any]) -> None:
     if settings.as_json:
         print_json(told)
         return
-    click.echo(f"key ring: {told['folder']}, master key {told['master']}")
-    print_table(
-        ("key", "purpose", "made"),
-        [(row["kid"], row["purpose"], short_time(row["made_at"])) for row in told["items"]],
-    )
+    click.echo(f"key ring: {told['folder']}")
+    print_table(("key", "purpose"), [(row["name"], row["purpose"]) for row in told["items"]])

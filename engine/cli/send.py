@@ -272,6 +272,5 @@ def _find_inbound(settings: Settings, name: str) -> Address:
     inbound = read_site(settings).inbound.get(name)
     if inbound is None:
         raise Usage(f"there is no inbound channel {name!r} in this site", fix="or give HOST:PORT")
-    address = parse_address(inbound.mllp.listen)
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address.host, address.host)  # noqa: S104
-    return Address(host, address.port)
+    host, port = inbound.mllp.listen
+    return Address({"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host), port)  # noqa: S104

@@ -1,0 +1,88 @@
+"""
+A configuration: the site's files, the models, the compiled channels, the snapshot's id.
+
+Rules of this file: a site with findings that are errors never becomes a configuration.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from engine.check.site import check_site
+from engine.config.load import load_site
+from engine.config.site import Site
+from engine.model.errors import MedbusError
+from engine.model.finding import Finding, has_errors
+from engine.pipeline.compile import CompiledSite, compile_site
+from engine.pipeline.context import Keys
+
+#: the file of a snapshot that keeps what came from outside the site's folder
+OUTSIDE_FILE = ".outside.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """What the engine runs, or ran."""
+
+    files: Mapping[str, bytes]
+    site: Site
+    compiled: CompiledSite
+    findings: tuple[Finding, ...]
+    #: id of the stored snapshot; "" until it is stored
+    snapshot_id: str = ""
+
+    def with_snapshot(self, snapshot_id: str) -> Configuration:
+        """Return this configuration under the id its snapshot got."""
+        return replace(self, snapshot_id=snapshot_id)
+
+
+class ConfigurationRefused(MedbusError):
+    """The site has errors; nothing was changed."""
+
+    code = "RUN-030"
+
+    def __init__(self, findings: Sequence[Finding]) -> None:
+        self.findings = tuple(findings)
+        errors = [finding for finding in findings if has_errors([finding])]
+        first = f"; the first: {errors[0]}" if errors else ""
+        super().__init__(
+            f"the site has {len(errors)} errors{first}", fix="run `medbus check` to see them all"
+        )
+
+
+def build_configuration(
+    files: Mapping[str, bytes],
+    *,
+    environ: Mapping[str, str],
+    env_name: str | None,
+    keys: Keys,
+) -> Configuration:
+    """
+    Return the checked and compiled configuration of a site's files.
+
+    Raises:
+        ConfigurationRefused: the site has errors; it carries all findings.
+    """
+    loaded = load_site(files, environ=environ, env_name=env_name)
+    findings = check_site(loaded)
+    if loaded.site is None or has_errors(findings):
+        raise ConfigurationRefused(findings)
+    compiled, more = compile_site(loaded.site, keys=keys)
+    if has_errors(more):
+        raise ConfigurationRefused([*findings, *more])
+    outside = {"env": env_name, "environ": dict(loaded.environ_used)}
+    kept = dict(files) | {OUTSIDE_FILE: json.dumps(outside, sort_keys=True).encode()}
+    return Configuration(kept, loaded.site, compiled, tuple(findings))
+
+
+def rebuild_configuration(files: Mapping[str, bytes], *, keys: Keys) -> Configuration:
+    """Return the configuration a snapshot's files stand for, whatever the environment is today."""
+    outside = json.loads(files.get(OUTSIDE_FILE, b"{}"))
+    return build_configuration(
+        {name: content for name, content in files.items() if name != OUTSIDE_FILE},
+        environ=outside.get("environ", {}),
+        env_name=outside.get("env"),
+        keys=keys,
+    )

@@ -1,0 +1,103 @@
+"""
+Two ways to write the store: through the running engine's writer, or directly when none runs.
+
+Rules of this file: both block; neither may be called on the loop's thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any, Protocol, TypeVar
+
+from engine.model.errors import MedbusError
+from engine.store.interface import Operation, OperationReport, Result, Store, Work
+from engine.store.writer import Writer
+
+T = TypeVar("T")
+
+
+class StoreAccess(Protocol):
+    """What operations ask of the store."""
+
+    #: for reading, from any thread
+    store: Store
+
+    def write(self, function: Callable[[Store], T]) -> T:
+        """Run *function* where the store may be written; raises what it raises."""
+        ...
+
+    def apply(self, operation: Operation) -> OperationReport:
+        """Audit and apply an operator's action."""
+        ...
+
+    def commit(self, work: Work) -> Result:
+        """Make one work durable."""
+        ...
+
+
+class DirectAccess:
+    """The store of a stopped engine, opened by this command under the data lock."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+
+    def write(self, function: Callable[[Store], T]) -> T:
+        """Run *function*."""
+        return function(self.store)
+
+    def apply(self, operation: Operation) -> OperationReport:
+        """Apply *operation*."""
+        return self.store.apply(operation)
+
+    def commit(self, work: Work) -> Result:
+        """Commit *work* alone."""
+        return _result(self.store.commit([work])[0])
+
+
+class WriterAccess:
+    """
+    The store of the running engine.
+
+    Args:
+        on_loop: runs a function on the loop, from any thread.
+    """
+
+    def __init__(
+        self, store: Store, writer: Writer, on_loop: Callable[[Callable[[], None]], object]
+    ) -> None:
+        self.store = store
+        self._writer = writer
+        self._on_loop = on_loop
+
+    def write(self, function: Callable[[Store], T]) -> T:
+        """Run *function* on the writer's thread."""
+        answer: T = self._ask(lambda done: self._writer.call(function, done))
+        return answer
+
+    def apply(self, operation: Operation) -> OperationReport:
+        """Apply *operation* between commits."""
+        report: OperationReport = self._ask(lambda done: self._writer.apply(operation, done))
+        return report
+
+    def commit(self, work: Work) -> Result:
+        """Commit *work* with the next batch."""
+        return _result(self._ask(lambda done: self._writer.submit(work, done)))
+
+    def _ask(self, ask: Callable[[Callable[[Any], None]], None]) -> Any:
+        answered: Future[Any] = Future()
+
+        def done(answer: object) -> None:
+            if isinstance(answer, BaseException):
+                answered.set_exception(answer)
+            else:
+                answered.set_result(answer)
+
+        self._on_loop(lambda: ask(done))
+        return answered.result()
+
+
+def _result(answer: Result | MedbusError) -> Result:
+    if isinstance(answer, MedbusError):
+        raise answer
+    return answer
