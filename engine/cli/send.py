@@ -67,6 +67,8 @@ def read_sendings(paths: Sequence[Path], *, new_ids: bool) -> Iterator[Sending]:
             raise NotFound(f"{path} cannot be read: {error.strerror}") from None
         for body in split_messages(raw):
             number += 1
+            if b"\r" not in body:  # a text file: segments end in CR on the wire
+                body = body.replace(b"\n", b"\r")
             yield _sending(body, path, number, f"{stamp}N{number}" if new_ids else "")
 
 

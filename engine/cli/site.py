@@ -11,7 +11,7 @@ from engine.cli.settings import Settings
 from engine.model.errors import MedbusError, NotFound
 
 if TYPE_CHECKING:
-    from engine.config.site import Site
+    from engine.config.models.site import Site
 
 _VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from engine.config.site import Site
+from engine.config.models.site import Site
 from engine.runtime.times import show_at
 from engine.store.interface import Counts, LedgerDifference, StoreAlarm
 

@@ -6,20 +6,17 @@ Rules of this file: a site with findings that are errors never becomes a configu
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from engine.check.site import check_site
 from engine.config.load import load_site
-from engine.config.site import Site
+from engine.config.models.site import Site
+from engine.config.snapshot import open_snapshot, snapshot_files
 from engine.model.errors import MedbusError
 from engine.model.finding import Finding, has_errors
 from engine.pipeline.compile import CompiledSite, compile_site
 from engine.pipeline.context import Keys
-
-#: the file of a snapshot that keeps what came from outside the site's folder
-OUTSIDE_FILE = ".outside.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,17 +69,11 @@ def build_configuration(
     compiled, more = compile_site(loaded.site, keys=keys)
     if has_errors(more):
         raise ConfigurationRefused([*findings, *more])
-    outside = {"env": env_name, "environ": dict(loaded.environ_used)}
-    kept = dict(files) | {OUTSIDE_FILE: json.dumps(outside, sort_keys=True).encode()}
+    kept = snapshot_files(files, loaded.environ_used, env_name)
     return Configuration(kept, loaded.site, compiled, tuple(findings))
 
 
 def rebuild_configuration(files: Mapping[str, bytes], *, keys: Keys) -> Configuration:
     """Return the configuration a snapshot's files stand for, whatever the environment is today."""
-    outside = json.loads(files.get(OUTSIDE_FILE, b"{}"))
-    return build_configuration(
-        {name: content for name, content in files.items() if name != OUTSIDE_FILE},
-        environ=outside.get("environ", {}),
-        env_name=outside.get("env"),
-        keys=keys,
-    )
+    site_files, environ, env_name = open_snapshot(files)
+    return build_configuration(site_files, environ=environ, env_name=env_name, keys=keys)

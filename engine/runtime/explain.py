@@ -1,0 +1,148 @@
+"""
+`trace` and `why`: what happened to a message, told from evidence and from a new run on paper.
+
+Rules of this file: the new run uses the configuration snapshot that routed the message, so it
+says what ran then; nothing is stored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from engine.hl7.errors import Hl7Error
+from engine.model.errors import MedbusError
+from engine.model.records import StoredDelivery, StoredMessage
+from engine.model.states import MessageState, RouteOutcome
+from engine.pipeline.trace import Recorder, StepTrace
+from engine.runtime.desk import Desk
+from engine.runtime.rerun import run_again
+from engine.runtime.selection import LeftOut, each_message
+from engine.runtime.times import show_at
+from engine.runtime.views import View, note_of, view_attempt, view_message, view_route
+from engine.store.interface import MessageFilter
+
+
+def trace(desk: Desk, message: StoredMessage) -> View:
+    """Return arrival, steps as field diffs, attempts and replays of one message."""
+    zone = desk.configuration.site.timezone
+    steps, note = _steps(desk, message)
+    return {
+        "message": view_message(message, zone),
+        "routes": [
+            {**view_route(result), "steps": steps.get(result.route, [])}
+            for result in message.routes
+        ],
+        "inbound_steps": steps.get("", []),
+        "note": note,
+        "deliveries": [
+            {
+                "delivery_id": delivery.delivery_id,
+                "outbound": delivery.outbound,
+                "state": str(delivery.state),
+                "note": note_of(delivery),
+                "attempts": [
+                    view_attempt(stored, zone)
+                    for stored in desk.store.get_attempts(delivery.delivery_id)
+                ],
+            }
+            for delivery in message.deliveries
+        ],
+        "replays": [
+            {
+                "message_id": replay_id,
+                "replay_as": desk.store.get_message(replay_id).replay_as,
+            }
+            for replay_id in desk.store.find_replays(message.message_id)
+        ],
+    }
+
+
+def _steps(desk: Desk, message: StoredMessage) -> tuple[dict[str, list[View]], str]:
+    """Return each route's steps as they ran, and what should be said about the run."""
+    if message.state is not MessageState.ACCEPTED:
+        return {}, f"the message is {message.state}: no route ran"
+    recorder = Recorder()
+    try:
+        configuration = desk.configuration_of(message.snapshot_id)
+        run_again(desk, configuration, message, recorder=recorder)
+    except (MedbusError, Hl7Error) as error:
+        return {}, f"the steps cannot be shown: {error}"
+    steps: dict[str, list[View]] = {}
+    for step in recorder.steps:
+        steps.setdefault(step.route, []).append(_view_step(step))
+    return steps, ""
+
+
+def _view_step(step: StepTrace) -> View:
+    return {
+        "step": step.number,
+        "kind": step.kind,
+        "outcome": step.outcome,
+        "changes": [
+            {"path": c.path, "name": c.name, "before": c.before, "after": c.after}
+            for c in step.changes
+        ],
+    }
+
+
+def why(desk: Desk, ids: Sequence[str], where: MessageFilter, outbound: str, limit: int) -> View:
+    """Return one line per message: what became of it for *outbound*."""
+    zone = desk.configuration.site.timezone
+    if ids:
+        found = list(each_message(desk.store, ids, None))
+    else:
+        found = list(desk.store.find_messages(where, limit=limit).items)
+    rows: list[View] = []
+    for message in found[:limit]:
+        if isinstance(message, LeftOut):
+            raise MedbusError(f"{message.id}: {message.reason}", code="RUN-002")
+        rows.append(
+            {
+                "message_id": message.message_id,
+                "received_at": show_at(message.received_at, zone),
+                "message_type": message.message_type,
+                "control_id": message.control_id,
+                "outbound": outbound,
+                "why": tell_why(desk, message, outbound),
+            }
+        )
+    return {"items": rows, "next": ""}
+
+
+def tell_why(desk: Desk, message: StoredMessage, outbound: str) -> str:
+    """Return in words where a message went, or what stopped it."""
+    if message.state is MessageState.REJECTED:
+        return f"rejected: {message.reject_reason}"
+    if message.state is MessageState.DUPLICATE:
+        return f"a duplicate of {message.duplicate_of}"
+    mine = [d for d in message.deliveries if d.outbound == outbound]
+    if mine:
+        return "; ".join(_tell_delivery(desk, delivery) for delivery in mine)
+    return _tell_routes(desk, message, outbound)
+
+
+def _tell_delivery(desk: Desk, delivery: StoredDelivery) -> str:
+    zone = desk.configuration.site.timezone
+    told = f"{delivery.delivery_id} by {delivery.route}: {delivery.state}"
+    if delivery.settled_at:
+        told += f" {(show_at(delivery.settled_at, zone) or '')[:19].replace('T', ' ')}"
+    note = note_of(delivery)
+    return f"{told}, {note}" if note else told
+
+
+def _tell_routes(desk: Desk, message: StoredMessage, outbound: str) -> str:
+    try:
+        site = desk.configuration_of(message.snapshot_id).site
+    except MedbusError:
+        site = desk.configuration.site
+    leading = [name for name, route in site.routes.items() if outbound in route.to]
+    told = []
+    for result in message.routes:
+        if result.route not in leading:
+            continue
+        reason = result.reason or (result.park.reason if result.park else "")
+        word = "parked" if result.outcome is RouteOutcome.PARKED else "filtered"
+        told.append(f"{result.route}: {word}, {reason}" if reason else f"{result.route}: {word}")
+    if told:
+        return "; ".join(told)
+    return f"no route from {message.inbound} goes to {outbound}"

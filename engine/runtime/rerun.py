@@ -1,0 +1,104 @@
+"""
+Requeue after a failed step or a leak: the route is run again under today's configuration.
+
+Rules of this file: pure with respect to the store; what would still fail is left out and told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from engine.hl7.errors import Hl7Error
+from engine.model.errors import MedbusError
+from engine.model.records import NewDelivery, StoredDelivery, StoredMessage
+from engine.model.states import ParkCode
+from engine.pipeline.context import Arrived
+from engine.pipeline.route import Routed, drive, run_inbound
+from engine.runtime.bodies import read_message
+from engine.runtime.configuration import Configuration
+from engine.runtime.desk import Desk
+from engine.runtime.selection import Chosen, LeftOut
+from engine.store.interface import OperationItem
+
+#: parked without bytes that may be sent: only a new run of the route gives some
+NEEDS_RERUN = frozenset({ParkCode.STEP, ParkCode.LEAK, ParkCode.CHARSET})
+
+
+def plan(desk: Desk, chosen: Chosen) -> list[OperationItem]:
+    """Return what to requeue; deliveries that would fail again go to what is left out."""
+    items: list[OperationItem] = []
+    for number, delivery in enumerate(chosen.deliveries, 1):
+        if number % 100 == 0:
+            desk.progress(f"{number} of {len(chosen.deliveries)} looked at")
+        if delivery.has_body and delivery.park_code not in NEEDS_RERUN:
+            items.append(OperationItem(delivery.delivery_id))
+            continue
+        try:
+            made = rerun_delivery(desk, delivery)
+        except (MedbusError, Hl7Error) as error:
+            chosen.left_out.append(LeftOut(delivery.delivery_id, str(error)))
+            continue
+        items.append(OperationItem(delivery.delivery_id, made, desk.configuration.snapshot_id))
+    return items
+
+
+def rerun_delivery(desk: Desk, delivery: StoredDelivery) -> tuple[NewDelivery, ...]:
+    """
+    Return what the delivery's route makes today for its outbound channel, () when it filters.
+
+    Raises:
+        MedbusError: the route is gone, or fails again.
+    """
+    configuration = desk.configuration
+    message = desk.store.get_message(delivery.message_id)
+    if delivery.route not in configuration.site.routes:
+        raise MedbusError(f"there is no route {delivery.route} any more", code="RUN-033")
+    routed = run_again(
+        desk, configuration, message, routes=[delivery.route], outbounds=[delivery.outbound]
+    )
+    still = [made.park for made in routed.deliveries if made.park is not None]
+    if routed.failure is not None:
+        still.append(routed.failure)
+    if still:
+        step = f" at step {still[0].step}" if still[0].step else ""
+        raise MedbusError(f"it fails again{step}: {still[0].reason}", code="RUN-034")
+    return tuple(
+        replace(made, number=0, replaces=delivery.delivery_id) for made in routed.deliveries
+    )
+
+
+def run_again(
+    desk: Desk,
+    configuration: Configuration,
+    message: StoredMessage,
+    *,
+    routes: Iterable[str] | None = None,
+    outbounds: Iterable[str] | None = None,
+    recorder: object | None = None,
+) -> Routed:
+    """Run a stored message through a configuration, with its own id and arrival time."""
+    compiled = configuration.compiled.inbound.get(message.inbound)
+    if compiled is None:
+        raise MedbusError(f"there is no inbound channel {message.inbound} any more", code="RUN-035")
+    original = message
+    while original.replay_of:
+        original = desk.store.get_message(original.replay_of)
+    body = desk.store.get_body(message.message_id)
+    site = configuration.site
+    arrived = Arrived(
+        message_id=original.message_id,
+        received_at=original.received_at,
+        inbound=message.inbound,
+        site=site.site,
+        timezone=site.timezone,
+    )
+    generator = run_inbound(
+        compiled,
+        read_message(desk, body, message.inbound),
+        arrived,
+        only_routes=None if routes is None else frozenset(routes),
+        only_outbounds=None if outbounds is None else frozenset(outbounds),
+        recorder=recorder,
+    )
+    return drive(generator, desk.workers.run)
