@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from dataclasses import field as slot
+from functools import lru_cache
+from re import Match, Pattern
 
 from engine.hl7.errors import Hl7Error
+
+#: a pattern and what becomes of its matches
+Substitution = tuple[Pattern[str], Callable[[Match[str]], str]]
 
 HEADER_NAMES = frozenset({"MSH", "FHS", "BHS"})
 
@@ -19,6 +26,16 @@ class Delimiters:
     escape: str = "\\"
     subcomponent: str = "&"
     truncation: str = ""
+    #: repetition, component, sub-component, escape; where one is missing a CR, which no value holds
+    cuts: tuple[str, str, str, str] = slot(init=False, repr=False, compare=False)
+    #: what `escapes` compiled for these delimiters
+    reader: Substitution | None = slot(default=None, init=False, repr=False, compare=False)
+    writer: Substitution | None = slot(default=None, init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        marks = (self.repetition, self.component, self.subcomponent, self.escape)
+        repetition, component, subcomponent, escape = (mark or "\r" for mark in marks)
+        object.__setattr__(self, "cuts", (repetition, component, subcomponent, escape))
 
     @property
     def encoding_characters(self) -> str:
@@ -66,6 +83,7 @@ def _find(text: str, char: str) -> int:
     return at if at >= 0 else len(text)
 
 
+@lru_cache(maxsize=256)
 def _declared(name: str, field: str, encoding: str) -> Delimiters:
     where = f"{name}-2"
     if not field or field.isalnum() or field.isspace():

@@ -21,7 +21,8 @@ class Leaving(NamedTuple):
     lead: bytes
     codec: str
     line_end: str
-    ends_vary: bool
+    #: the end of each received line where they differ
+    ends: list[str] | None
     tail: str
 
 
@@ -34,17 +35,25 @@ def encode_lines(segments: Sequence[Segment], leaving: Leaving) -> bytes:
     """
     lines: list[bytes] = []
     if leaving.received is not None:
-        lines = cut_bytes(leaving.received, leaving.ends_vary, leaving.line_end)
+        lines = cut_bytes(leaving.received, leaving.ends is not None, leaving.line_end)
     parts = [leaving.lead]
     last = len(segments) - 1
     for at, segment in enumerate(segments):
-        if segment.origin is not None and lines:
-            parts.append(lines[segment.origin])
+        origin = segment.origin
+        if lines and origin is not None and segment.is_untouched:
+            parts.append(lines[origin])
         else:
             parts.append(_encode(segment, leaving.codec, surrogates=leaving.received is not None))
-        end = leaving.tail if at == last else segment.line_end or leaving.line_end
+        end = leaving.tail if at == last else _end(leaving, origin)
         parts.append(end.encode("ascii"))
     return b"".join(parts)
+
+
+def _end(leaving: Leaving, origin: int | None) -> str:
+    """Return what ends a line: its own end where it was received with one."""
+    if leaving.ends is None or origin is None:
+        return leaving.line_end
+    return leaving.ends[origin] or leaving.line_end
 
 
 def _encode(segment: Segment, codec: str, *, surrogates: bool) -> bytes:

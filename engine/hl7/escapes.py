@@ -9,10 +9,8 @@ read and written again keeps its meaning, and ``unescape(escape(text)) == text``
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from functools import lru_cache
 
-from engine.hl7.delimiters import Delimiters
+from engine.hl7.delimiters import Delimiters, Substitution
 from engine.hl7.errors import Hl7Error
 
 #: kept verbatim: highlighting, formatting commands, local and character-set sequences
@@ -23,7 +21,7 @@ def unescape(text: str, delimiters: Delimiters) -> str:
     """Return *text* with its escape sequences resolved; never raises, unknown ones stay."""
     if not delimiters.escape or delimiters.escape not in text:
         return text
-    pattern, replace = _reader(delimiters)
+    pattern, replace = delimiters.reader or _reader(delimiters)
     return pattern.sub(replace, text)
 
 
@@ -34,8 +32,10 @@ def escape(text: str, delimiters: Delimiters) -> str:
     Raises:
         Hl7Error: the text needs escaping and the message declares no escape character.
     """
-    pattern, replace = _writer(delimiters)
-    return pattern.sub(replace, text) if pattern.search(text) else text
+    if text.isalnum():
+        return text
+    pattern, replace = delimiters.writer or _writer(delimiters)
+    return pattern.sub(replace, text)
 
 
 def translate(text: str, source: Delimiters, target: Delimiters) -> str:
@@ -47,7 +47,7 @@ def translate(text: str, source: Delimiters, target: Delimiters) -> str:
     """
     if not source.escape or source.escape not in text:
         return escape(text, target)
-    pattern, replace = _reader(source)
+    pattern, replace = source.reader or _reader(source)
     parts: list[str] = []
     position = 0
     for match in pattern.finditer(text):
@@ -61,10 +61,8 @@ def translate(text: str, source: Delimiters, target: Delimiters) -> str:
     return "".join(parts)
 
 
-@lru_cache(maxsize=64)
-def _reader(
-    delimiters: Delimiters,
-) -> tuple[re.Pattern[str], Callable[[re.Match[str]], str]]:
+def _reader(delimiters: Delimiters) -> Substitution:
+    """Compile, and keep with the delimiters, how their reader works."""
     mark = re.escape(delimiters.escape)
     pattern = re.compile(
         rf"{mark}(?:(?P<letter>[FSTREP])|X(?P<hex>(?:[0-9A-Fa-f]{{2}})+)|(?P<line>\.br)"
@@ -89,6 +87,7 @@ def _reader(
             return _from_hex(match["hex"]) or match.group()
         return match.group()
 
+    object.__setattr__(delimiters, "reader", (pattern, replace))
     return pattern, replace
 
 
@@ -98,10 +97,8 @@ def _from_hex(digits: str) -> str:
     return found.decode("ascii") if found.isascii() else ""
 
 
-@lru_cache(maxsize=64)
-def _writer(
-    delimiters: Delimiters,
-) -> tuple[re.Pattern[str], Callable[[re.Match[str]], str]]:
+def _writer(delimiters: Delimiters) -> Substitution:
+    """Compile, and keep with the delimiters, how their writer works."""
     mark = delimiters.escape
     table = {
         delimiters.field: "F",
@@ -136,4 +133,5 @@ def _writer(
         letter = table.get(found)
         return found if letter is None else mark + letter + mark
 
+    object.__setattr__(delimiters, "writer", (pattern, replace))
     return pattern, replace

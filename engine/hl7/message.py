@@ -8,24 +8,22 @@ ones. Every text may hold patient data: never log one.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from engine.hl7.charset import codec_for, decode, is_plain_ascii, msh18_for, output_codec
 from engine.hl7.delimiters import DEFAULT_DELIMITERS, Delimiters, parse_delimiters
 from engine.hl7.encoding import Leaving, encode_lines
 from engine.hl7.errors import Hl7Error, PathError
-from engine.hl7.groups import Group, find_groups
 from engine.hl7.header import Header, declared_charset, find_start
 from engine.hl7.lines import cut_lines, line_warnings, names_of, stray_lines
-from engine.hl7.path import Append, First, Index, Last, Path, Where, parse_path
-from engine.hl7.segment import Segment
+from engine.hl7.path import Path, parse_path
 from engine.hl7.structure import FIELD, level_of, recode
+from engine.hl7.tree import SegmentTree
 
 _USUAL = b"MSH|^~\\&|"
 
 
-class Message:
+class Message(SegmentTree):
     """
     One HL7 v2 message, lazy and lossless.
 
@@ -36,38 +34,24 @@ class Message:
     __slots__ = (
         "_codec",
         "_default_codec",
-        "_edited",
-        "_ends_vary",
-        "_entries",
-        "_line_end",
-        "_names",
+        "_is_ascii",
         "_notes",
         "_output_codec",
         "_start",
-        "_tail",
-        "_text",
-        "delimiters",
         "raw",
     )
 
     #: the bytes as they were received
     raw: bytes
-    #: as the message declares them
-    delimiters: Delimiters
-    _text: str
     #: where MSH begins in raw
     _start: int
+    #: whether raw is ASCII throughout
+    _is_ascii: bool
     #: None until asked for, in a message that is ASCII throughout
     _codec: str | None
     _default_codec: str | None
     _output_codec: str | None
     _notes: tuple[str, ...]
-    _entries: list[str | Segment] | None
-    _names: list[str]
-    _edited: bool
-    _line_end: str
-    _tail: str
-    _ends_vary: bool
 
     @classmethod
     def parse(
@@ -91,7 +75,8 @@ class Message:
             raw = raw[start:]
         default = None if charset is None else _codec(charset)
         force = None if force_charset is None else _codec(force_charset)
-        if is_plain_ascii(raw):
+        self._is_ascii = is_plain_ascii(raw)
+        if self._is_ascii:
             # Which codec an edit would need is asked when an edit brings such characters.
             self._text, self._codec, self._notes = raw.decode("ascii"), force, ()
         else:
@@ -104,21 +89,8 @@ class Message:
         self.delimiters = DEFAULT_DELIMITERS if usual else parse_delimiters(text)
         self._default_codec = default
         self._output_codec = self._entries = None
-        self._edited = False
+        self.is_edited = False
         return self
-
-    def _load(self) -> list[str | Segment]:
-        """Cut the text into lines, once."""
-        cut = cut_lines(self._text)
-        self._line_end, self._tail = cut.line_end, cut.tail
-        self._ends_vary = cut.ends is not None
-        self._names = names_of(cut.lines, self.delimiters.field)
-        entries: list[str | Segment] = [*cut.lines]
-        self._entries = entries
-        if cut.ends is not None:
-            for segment, end in zip(self._all(), cut.ends, strict=True):
-                segment.line_end = end
-        return entries
 
     def __repr__(self) -> str:
         return f"<Message {self.header.message_type}, {len(self.raw)} bytes>"
@@ -129,11 +101,6 @@ class Message:
     def header(self) -> Header:
         """The facts of MSH as they are now."""
         return Header(self._segment(0).fields(), self.delimiters, self._codec or "ascii")
-
-    @property
-    def is_edited(self) -> bool:
-        """Whether what leaves differs from what came."""
-        return self._edited
 
     @property
     def charset(self) -> str:
@@ -166,68 +133,19 @@ class Message:
         lines = cut_lines(self._text).lines
         return stray_lines(names_of(lines, self.delimiters.field), lines)
 
-    # -- segments --------------------------------------------------------------------------
-
-    def _segment(self, at: int) -> Segment:
-        """Return the segment at position *at*, cut loose from its line if need be."""
-        entries = self._entries or self._load()
-        entry = entries[at]
-        if entry.__class__ is str:
-            entry = Segment(self, self._names[at], entry, at)
-            entries[at] = entry
-        return entry  # type: ignore[return-value]
-
-    def _all(self) -> list[Segment]:
-        return [self._segment(at) for at in range(len(self._entries or self._load()))]
-
-    def segment_names(self) -> list[str]:
-        """Return the name of every line, "" for one that is no segment."""
-        if self._entries is None:
-            self._load()
-        return self._names.copy()
-
-    def segments(self, name: str | None = None) -> list[Segment]:
-        """Return live views of all segments, or of those called *name*, in their order."""
-        if name is None:
-            return self._all()
-        if self._entries is None:
-            self._load()
-        names = self._names
-        return [self._segment(at) for at, found in enumerate(names) if found == name]
-
-    def select(self, path: str | Path) -> list[Segment]:
-        """Return the segments *path* means, in their order; none when there are none."""
-        path = parse_path(path) if isinstance(path, str) else path
-        if self._entries is None:
-            self._load()
-        selector = path.segment_selector
-        if isinstance(selector, First):
-            try:
-                return [self._segment(self._names.index(path.segment))]
-            except ValueError:
-                return []
-        found = self.segments(path.segment)
-        if isinstance(selector, Index):
-            return found[selector.number - 1 : selector.number]
-        if isinstance(selector, Last):
-            return found[-1:]
-        if isinstance(selector, Where):
-            return [segment for segment in found if segment.matches(selector)][:1]
-        return [] if isinstance(selector, Append) else found
-
-    def groups(self, name: str, lead: Sequence[str] = ()) -> list[Group]:
-        """Return the groups that begin at each *name*, with the *lead* segments before it."""
-        return find_groups(self._all(), name, lead)
-
     # -- reading ---------------------------------------------------------------------------
 
     def get(self, path: str | Path) -> str:
         """Return the first value at *path* as text; "" when absent or empty."""
-        if path.__class__ is str:
+        if isinstance(path, str):
             path = parse_path(path)
+        if path.is_plain:
+            first = self.first(path.segment)
+            return "" if first is None else first.get(path)
         for segment in self.select(path):
-            if segment.find_all(path):
-                return segment.get(path)
+            found = segment.find_all(path)
+            if found:
+                return segment.as_text(path, found[0])
         return ""
 
     def get_all(self, path: str | Path) -> list[str]:
@@ -301,83 +219,6 @@ class Message:
         for segment in self._writable(target):
             segment.put(target, value, level=level_of(source))
 
-    def _writable(self, path: Path) -> list[Segment]:
-        """Return the segments a write to *path* goes to, made where they are missing."""
-        found = self.select(path)
-        selector = path.segment_selector
-        if found or (path.has_all and not isinstance(selector, Index | Where | Append)):
-            return found
-        count = 1
-        if isinstance(selector, Index):
-            count = selector.number - self._names.count(path.segment)
-        made = [self._append(path.segment) for _ in range(count)][-1]
-        if isinstance(selector, Where):
-            made.set(selector.position, selector.value)
-        return [made]
-
-    def _append(self, name: str) -> Segment:
-        """Return a new segment behind its namesakes, or at the end where there are none."""
-        names = self._names
-        last = len(names) - 1 - names[::-1].index(name) if name in names else len(names) - 1
-        return self.insert_segment(last + 1, name)
-
-    # -- structure -------------------------------------------------------------------------
-
-    def insert_segment(
-        self, index: int, name: str, fields: Mapping[int, str] | None = None
-    ) -> Segment:
-        """Return a new segment put at position *index* (MSH is 0); *fields* are HL7 structure."""
-        if index < 1:
-            raise Hl7Error("nothing stands before MSH", code="HL7-010", where="MSH")
-        made = Segment(self, name, name, None)
-        ordered = self._all()
-        ordered.insert(index, made)
-        self.set_segments(ordered)
-        if fields:
-            made.fill(fields)
-        return made
-
-    def remove_segments(self, segments: Iterable[Segment]) -> None:
-        """Take *segments* out; MSH stays."""
-        gone = {id(segment) for segment in segments}
-        kept = [segment for segment in self._all() if id(segment) not in gone]
-        if len(kept) < len(self._names):
-            self.set_segments(kept)
-
-    def set_segments(self, ordered: Sequence[Segment]) -> None:
-        """Make *ordered* the segments of the message; those of another message are copied."""
-        if not ordered or ordered[0].name != "MSH":
-            raise Hl7Error("the first segment must be MSH", code="HL7-010", where="MSH")
-        mine = [one if one.belongs_to(self) else one.adopt(self) for one in ordered]
-        self._all()
-        self._entries = list(mine)
-        self._names = [segment.name for segment in mine]
-        self._edited = True
-
-    def set_delimiters(self, delimiters: Delimiters) -> None:
-        """Rewrite the whole message in other delimiters; escapes follow."""
-        before = self.delimiters
-        if before == delimiters:
-            return
-        for segment in self._all():
-            segment.recode(before, delimiters)
-        self.delimiters = delimiters
-        self._edited = True
-
-    def redeclare(self, text: str, *, separator: bool) -> None:
-        """Take *text* as the new MSH-1 or MSH-2 and rewrite the message with it."""
-        field = text if separator else self.delimiters.field
-        encoding = self.delimiters.encoding_characters if separator else text
-        self.set_delimiters(parse_delimiters(f"MSH{field}{encoding}{field}"))
-
-    def note_edit(self) -> None:
-        """Remember that the received bytes no longer are what leaves."""
-        self._edited = True
-
-    def position_of(self, segment: Segment) -> int:
-        """Return where *segment* stands, from 0."""
-        return (self._entries or self._load()).index(segment)
-
     # -- leaving ---------------------------------------------------------------------------
 
     def set_charset(self, name: str) -> None:
@@ -394,7 +235,7 @@ class Message:
             if msh.find(20):
                 msh.set(20, "")
         if codec != self.charset:
-            self._edited = True
+            self.is_edited = True
         self._output_codec = codec
 
     def encode(self, charset: str | None = None) -> bytes:
@@ -411,13 +252,13 @@ class Message:
             leaving = self.copy()
             leaving.set_charset(charset)
             return leaving.encode()
-        if not self._edited:
+        if not self.is_edited:
             return self.raw
         entries = self._entries or self._load()
-        if not self._ends_vary:
-            texts = [entry if entry.__class__ is str else entry.text for entry in entries]  # type: ignore[union-attr]
+        if self._ends is None and (self._is_ascii or self._output_codec):
+            texts = [entry if isinstance(entry, str) else entry.text for entry in entries]
             text = self._line_end.join(texts) + self._tail
-            if text.isascii() and (self._output_codec is not None or is_plain_ascii(self.raw)):
+            if text.isascii():
                 return self.raw[: self._start] + text.encode("ascii")
         return encode_lines(self._all(), self._leaving())
 
@@ -430,21 +271,22 @@ class Message:
             lead=lead if same else lead.replace(b"\xef\xbb\xbf", b""),
             codec=codec,
             line_end=self._line_end,
-            ends_vary=self._ends_vary,
+            ends=self._ends,
             tail=self._tail,
         )
 
     def copy(self) -> Message:
-        """Return an independent message; lines nobody touched are shared."""
+        """Return an independent message; lines nobody looked into are shared."""
         copied = Message.__new__(Message)
-        for name in Message.__slots__:
-            if hasattr(self, name):
-                setattr(copied, name, getattr(self, name))
-        if self._entries is not None:
+        for name in _COPIED:
+            setattr(copied, name, getattr(self, name))
+        entries = self._entries
+        copied._entries = None
+        if entries is not None:
+            copied._line_end, copied._ends, copied._tail = self._line_end, self._ends, self._tail
             copied._names = self._names.copy()
             copied._entries = [
-                entry if entry.__class__ is str else entry.clone(copied)  # type: ignore[union-attr]
-                for entry in self._entries
+                entry if isinstance(entry, str) else entry.clone(copied) for entry in entries
             ]
         return copied
 
@@ -453,6 +295,9 @@ class Message:
         import hl7
 
         return hl7.parse("\r".join(segment.text for segment in self._all() if segment.text))
+
+
+_COPIED = ("_text", "delimiters", "is_edited", *Message.__slots__)
 
 
 def _codec(name: str) -> str:

@@ -2,7 +2,8 @@
 One segment: a live view that is cut into fields on first touch and joined again when edited.
 
 Rules of this file: field 0 is the name as it came; in MSH, FHS and BHS field 1 is the
-separator itself and field 2 is never cut nor unescaped.
+separator itself and field 2 is never cut nor unescaped. `_text` is None as soon as the
+segment was written to: then the fields are the truth.
 """
 
 from __future__ import annotations
@@ -25,10 +26,7 @@ class Owner(Protocol):
     """The message a segment belongs to."""
 
     delimiters: Delimiters
-
-    def note_edit(self) -> None:
-        """Remember that the received bytes no longer are what leaves."""
-        ...
+    is_edited: bool
 
     def redeclare(self, text: str, *, separator: bool) -> None:
         """Rewrite the whole message in other delimiters."""
@@ -42,17 +40,15 @@ class Owner(Protocol):
 class Segment:
     """A segment of a message; reading and writing go straight to that message."""
 
-    __slots__ = ("_fields", "_owner", "_text", "line_end", "name", "origin")
+    __slots__ = ("_fields", "_owner", "_text", "name", "origin")
 
-    def __init__(self, owner: Owner, name: str, text: str, origin: int | None) -> None:
+    def __init__(self, owner: Owner, name: str, text: str | None, origin: int | None) -> None:
         #: three capitals; "" for a line that is no segment
         self.name = name
-        #: line number (from 0) in the received bytes; None once it was written to or made here
+        #: line number (from 0) in the received message; None when made here
         self.origin = origin
-        #: what ends it, where that differs from the rest of the message
-        self.line_end: str | None = None
         self._owner = owner
-        self._text: str | None = text
+        self._text = text
         self._fields: list[str] | None = None
 
     def __repr__(self) -> str:
@@ -64,16 +60,20 @@ class Segment:
         return self._owner.position_of(self)
 
     @property
+    def is_untouched(self) -> bool:
+        """Whether it still is what was received."""
+        return self._text is not None and self.origin is not None
+
+    @property
     def text(self) -> str:
         """The segment as it leaves, without its line end."""
-        if self._text is None:
-            fields = self.fields()
-            separator = self._owner.delimiters.field
-            if self.name in HEADER_NAMES:
-                self._text = fields[0] + fields[1] + separator.join(fields[2:])
-            else:
-                self._text = separator.join(fields)
-        return self._text
+        if self._text is not None:
+            return self._text
+        fields = self.fields()
+        separator = self._owner.delimiters.field
+        if self.name in HEADER_NAMES:
+            return fields[0] + fields[1] + separator.join(fields[2:])
+        return separator.join(fields)
 
     def fields(self) -> list[str]:
         """Return the fields' structural text, counted from 1; [0] is the name. Not for writing."""
@@ -81,10 +81,14 @@ class Segment:
         if fields is None:
             text = self._text
             assert text is not None
-            fields = text.split(self._owner.delimiters.field)
-            if self.name in HEADER_NAMES:
-                fields.insert(1, self._owner.delimiters.field)
-            self._fields = fields
+            self._fields = fields = self._cut(text)
+        return fields
+
+    def _cut(self, text: str) -> list[str]:
+        separator = self._owner.delimiters.field
+        fields = text.split(separator)
+        if self.name in HEADER_NAMES:
+            fields.insert(1, separator)
         return fields
 
     # -- reading ---------------------------------------------------------------------------
@@ -113,9 +117,33 @@ class Segment:
 
     def get(self, path: FieldPath) -> str:
         """Return the first value at *path* as text, escapes resolved; "" when absent or empty."""
-        path = self._own(path)
-        found = self.find_all(path)
-        return self.as_text(path, found[0]) if found else ""
+        own = self._own(path)
+        number = own.field
+        if own.is_plain and number is not None and number > 2:
+            return self._get_plain(own, number)
+        found = self.find_all(own)
+        return self.as_text(own, found[0]) if found else ""
+
+    def _get_plain(self, path: Path, number: int) -> str:
+        """Return what `get` would, for a path without selectors: the common case, made quick."""
+        fields = self._fields or self.fields()
+        value = fields[number] if number < len(fields) else ""
+        if not value:
+            return ""
+        marks = self._owner.delimiters
+        between_repetitions, between_components, _, sign = marks.cuts
+        if between_repetitions in value:
+            value = value.split(between_repetitions, 1)[0]
+        component = path.component
+        if component is not None:
+            if between_components in value:
+                parts = value.split(between_components)
+                value = parts[component - 1] if component <= len(parts) else ""
+            elif component > 1:
+                return ""
+            if path.subcomponent is not None:
+                value = part_of(value, marks.subcomponent, path.subcomponent) or ""
+        return unescape(value, marks) if sign in value else value
 
     def get_all(self, path: FieldPath) -> list[str]:
         """Return every value at *path* as text; a plain path gives at most one."""
@@ -126,23 +154,19 @@ class Segment:
         """Return *value*, found at *path*, as text; of a field, its first repetition."""
         if path.field is not None and path.field <= 2 and self.name in HEADER_NAMES:
             return value
-        delimiters = self._owner.delimiters
-        if path.is_whole_field and delimiters.repetition and delimiters.repetition in value:
-            value = value.split(delimiters.repetition, 1)[0]
-        if delimiters.escape and delimiters.escape in value:
-            return unescape(value, delimiters)
-        return value
+        marks = self._owner.delimiters
+        if path.is_whole_field and marks.cuts[0] in value:
+            value = value.split(marks.repetition, 1)[0]
+        return unescape(value, marks)
 
     def matches(self, where: Where) -> bool:
         """Return whether the value *where* names is the one it asks for."""
         number, *rest = where.numbers
-        component = rest[0] if rest else None
-        value = self.find(Path("", field=number, component=component))
+        path = Path("", field=number, component=rest[0] if rest else None)
+        value = self.find(path)
         if value is not None and len(rest) > 1:
             value = part_of(value, self._owner.delimiters.subcomponent, rest[1])
-        if value is None:
-            return False
-        return self.as_text(Path("", field=number, component=component), value) == where.value
+        return value is not None and self.as_text(path, value) == where.value
 
     def repetition_count(self, field: int) -> int:
         """Return how many repetitions the field has; an empty field has none."""
@@ -182,14 +206,12 @@ class Segment:
         fields = self._fields or self.fields()
         if number >= len(fields):
             fields.extend([""] * (number + 1 - len(fields)))
-        before = fields[number]
         value = make(path)
-        fields[number] = (
-            value
-            if path.is_whole_field
-            else write_in_field(before, path, value, self._owner.delimiters)
-        )
-        self._touch(None)
+        if not path.is_whole_field:
+            value = write_in_field(fields[number], path, value, self._owner.delimiters)
+        fields[number] = value
+        self._text = None
+        self._owner.is_edited = True
 
     def fill(self, values: Mapping[int, str]) -> None:
         """Write several whole fields of HL7 structure."""
@@ -198,13 +220,9 @@ class Segment:
 
     def replace_text(self, text: str) -> None:
         """Replace the whole segment by *text*, structure in the message's own delimiters."""
-        self._fields = None
-        self._touch(text)
-
-    def _touch(self, text: str | None) -> None:
-        self._text = text
-        self.origin = None
-        self._owner.note_edit()
+        self._fields = self._cut(text)
+        self._text = None
+        self._owner.is_edited = True
 
     # -- moving ----------------------------------------------------------------------------
 
@@ -214,35 +232,31 @@ class Segment:
 
     def clone(self, owner: Owner) -> Segment:
         """Return the same segment for *owner*, a copy of this one's message."""
-        copied = Segment(owner, self.name, "", self.origin)
-        copied._text = self._text
-        copied.line_end = self.line_end
+        copied = Segment(owner, self.name, self._text, self.origin)
         copied._fields = self._fields.copy() if self._fields is not None else None
         return copied
 
     def adopt(self, owner: Owner) -> Segment:
         """Return this segment for another message, in that message's delimiters."""
-        copied = self.clone(owner)
-        copied.line_end = None
-        copied.origin = None
-        copied.recode(self._owner.delimiters, owner.delimiters, fields=self.fields())
+        copied = Segment(owner, self.name, None, None)
+        copied._fields = _recoded(self, self._owner.delimiters, owner.delimiters)
         return copied
 
-    def recode(
-        self, before: Delimiters, after: Delimiters, fields: list[str] | None = None
-    ) -> None:
+    def recode(self, before: Delimiters, after: Delimiters) -> None:
         """Rewrite every field from the delimiters *before* to those *after*."""
-        name, *values = self.fields() if fields is None else fields
-        if self.name in HEADER_NAMES:
-            values = [recode(value, FIELD, before, after) for value in values[2:]]
-            self._fields = [name, after.field, after.encoding_characters, *values]
-        else:
-            self._fields = [name, *(recode(value, FIELD, before, after) for value in values)]
+        self._fields = _recoded(self, before, after)
         self._text = None
-        self.origin = None
 
     def _own(self, path: FieldPath) -> Path:
         own = path if isinstance(path, Path) else parse_field_path(str(path))
         if own.segment and own.segment != self.name:
             raise PathError(f"{own} is no path of a {self.name} segment", where=str(own))
         return own
+
+
+def _recoded(segment: Segment, before: Delimiters, after: Delimiters) -> list[str]:
+    name, *values = segment.fields()
+    if segment.name in HEADER_NAMES:
+        values = [recode(value, FIELD, before, after) for value in values[2:]]
+        return [name, after.field, after.encoding_characters, *values]
+    return [name, *(recode(value, FIELD, before, after) for value in values)]

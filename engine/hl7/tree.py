@@ -1,0 +1,180 @@
+"""
+The segments of a message: strings until somebody looks into one, then live views.
+
+Rules of this file: `_names` and `_entries` always have the same length; as long as nothing
+was moved, an entry's position is its line in the received text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from engine.hl7.delimiters import Delimiters, parse_delimiters
+from engine.hl7.errors import Hl7Error
+from engine.hl7.groups import Group, find_groups
+from engine.hl7.lines import cut_lines, names_of
+from engine.hl7.path import Append, First, Index, Last, Path, Where, parse_path
+from engine.hl7.segment import Segment
+
+
+class SegmentTree:
+    """What a message is as a list of segments; use `Message`."""
+
+    __slots__ = (
+        "_ends",
+        "_entries",
+        "_line_end",
+        "_names",
+        "_tail",
+        "_text",
+        "delimiters",
+        "is_edited",
+    )
+
+    #: as the message declares them
+    delimiters: Delimiters
+    #: whether what leaves differs from what came
+    is_edited: bool
+    _text: str
+    #: None until the first touch
+    _entries: list[str | Segment] | None
+    _names: list[str]
+    _line_end: str
+    #: the end of each received line where they differ, else None
+    _ends: list[str] | None
+    #: what stands behind the last line
+    _tail: str
+
+    def _load(self) -> list[str | Segment]:
+        """Cut the text into lines, once."""
+        lines, self._line_end, self._ends, self._tail = cut_lines(self._text)
+        self._names = names_of(lines, self.delimiters.field)
+        self._entries = entries = list[str | Segment](lines)
+        return entries
+
+    def _segment(self, at: int) -> Segment:
+        """Return the segment at position *at*, made from its line if need be."""
+        entries = self._entries or self._load()
+        entry = entries[at]
+        if isinstance(entry, str):
+            entries[at] = entry = Segment(self, self._names[at], entry, at)
+        return entry
+
+    def _all(self) -> list[Segment]:
+        return [self._segment(at) for at in range(len(self._entries or self._load()))]
+
+    # -- reading ---------------------------------------------------------------------------
+
+    def segment_names(self) -> list[str]:
+        """Return the name of every line, "" for one that is no segment."""
+        if self._entries is None:
+            self._load()
+        return self._names.copy()
+
+    def segments(self, name: str | None = None) -> list[Segment]:
+        """Return live views of all segments, or of those called *name*, in their order."""
+        if name is None:
+            return self._all()
+        if self._entries is None:
+            self._load()
+        return [self._segment(at) for at, found in enumerate(self._names) if found == name]
+
+    def first(self, name: str) -> Segment | None:
+        """Return the first segment called *name*."""
+        if self._entries is None:
+            self._load()
+        names = self._names
+        return self._segment(names.index(name)) if name in names else None
+
+    def select(self, path: str | Path) -> list[Segment]:
+        """Return the segments *path* means, in their order; none when there are none."""
+        path = parse_path(path) if isinstance(path, str) else path
+        selector = path.segment_selector
+        if isinstance(selector, First):
+            first = self.first(path.segment)
+            return [] if first is None else [first]
+        found = self.segments(path.segment)
+        if isinstance(selector, Index):
+            return found[selector.number - 1 : selector.number]
+        if isinstance(selector, Last):
+            return found[-1:]
+        if isinstance(selector, Where):
+            return [segment for segment in found if segment.matches(selector)][:1]
+        return [] if isinstance(selector, Append) else found
+
+    def groups(self, name: str, lead: Sequence[str] = ()) -> list[Group]:
+        """Return the groups that begin at each *name*, with the *lead* segments before it."""
+        return find_groups(self._all(), name, lead)
+
+    def position_of(self, segment: Segment) -> int:
+        """Return where *segment* stands, from 0."""
+        return (self._entries or self._load()).index(segment)
+
+    # -- structure -------------------------------------------------------------------------
+
+    def insert_segment(
+        self, index: int, name: str, fields: Mapping[int, str] | None = None
+    ) -> Segment:
+        """Return a new segment put at position *index* (MSH is 0); *fields* are HL7 structure."""
+        if index < 1:
+            raise Hl7Error("nothing stands before MSH", code="HL7-010", where="MSH")
+        made = Segment(self, name, name, None)
+        ordered = self._all()
+        ordered.insert(index, made)
+        self.set_segments(ordered)
+        if fields:
+            made.fill(fields)
+        return made
+
+    def remove_segments(self, segments: Iterable[Segment]) -> None:
+        """Take *segments* out; MSH stays."""
+        gone = {id(segment) for segment in segments}
+        kept = [segment for segment in self._all() if id(segment) not in gone]
+        if len(kept) < len(self._names):
+            self.set_segments(kept)
+
+    def set_segments(self, ordered: Sequence[Segment]) -> None:
+        """Make *ordered* the segments of the message; those of another message are copied."""
+        if not ordered or ordered[0].name != "MSH":
+            raise Hl7Error("the first segment must be MSH", code="HL7-010", where="MSH")
+        mine = [one if one.belongs_to(self) else one.adopt(self) for one in ordered]
+        self._all()
+        self._entries = list(mine)
+        self._names = [segment.name for segment in mine]
+        self.is_edited = True
+
+    def set_delimiters(self, delimiters: Delimiters) -> None:
+        """Rewrite the whole message in other delimiters; escapes follow."""
+        before = self.delimiters
+        if before == delimiters:
+            return
+        for segment in self._all():
+            segment.recode(before, delimiters)
+        self.delimiters = delimiters
+        self.is_edited = True
+
+    def redeclare(self, text: str, *, separator: bool) -> None:
+        """Take *text* as the new MSH-1 or MSH-2 and rewrite the message with it."""
+        field = text if separator else self.delimiters.field
+        encoding = self.delimiters.encoding_characters if separator else text
+        self.set_delimiters(parse_delimiters(f"MSH{field}{encoding}{field}"))
+
+    def _writable(self, path: Path) -> list[Segment]:
+        """Return the segments a write to *path* goes to, made where they are missing."""
+        found = self.select(path)
+        selector = path.segment_selector
+        if found or (path.has_all and not isinstance(selector, Index | Where | Append)):
+            return found
+        count = 1
+        if isinstance(selector, Index):
+            count = selector.number - self._names.count(path.segment)
+        made = [self._append(path.segment) for _ in range(count)][-1]
+        if isinstance(selector, Where):
+            made.set(selector.position, selector.value)
+        return [made]
+
+    def _append(self, name: str) -> Segment:
+        """Return a new segment behind its namesakes, or at the end where there are none."""
+        names = self._names
+        last = len(names) - 1 - names[::-1].index(name) if name in names else len(names) - 1
+        return self.insert_segment(last + 1, name)
