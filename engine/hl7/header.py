@@ -16,7 +16,6 @@ from engine.hl7.escapes import unescape
 #: a byte order mark, white space, or a start of block in front of MSH
 _LEAD = re.compile(rb"(?:\xef\xbb\xbf|[\s\x00])*")
 _USUAL = b"MSH|^~\\&|"
-_LINE_END = re.compile(rb"[\r\n]")
 
 
 class Header:
@@ -47,15 +46,15 @@ class Header:
         value = self._fields[number] if number < len(self._fields) else ""
         if not value:
             return ""
-        marks = self.delimiters
-        if marks.repetition and marks.repetition in value:
-            value = value.split(marks.repetition, 1)[0]
-        if marks.component and marks.component in value:
-            parts = value.split(marks.component)
+        between_repetitions, between_components, _, sign = self.delimiters.cuts
+        if between_repetitions in value:
+            value = value.split(between_repetitions, 1)[0]
+        if between_components in value:
+            parts = value.split(between_components)
             value = parts[component - 1] if component <= len(parts) else ""
         elif component > 1:
             return ""
-        return unescape(value, marks)
+        return unescape(value, self.delimiters) if sign in value else value
 
     @property
     def sending_application(self) -> str:
@@ -165,11 +164,17 @@ def find_start(raw: bytes) -> int:
     )
 
 
+def _line(raw: bytes, start: int) -> bytes:
+    """Return the first segment; only where there is no CR at all does LF end it."""
+    end = raw.find(b"\r", start)
+    if end < 0:
+        end = raw.find(b"\n", start)
+    return raw[start:end] if end >= 0 else raw[start:]
+
+
 def declared_charset(raw: bytes, start: int, separator: bytes) -> str:
     """Return MSH-18 as bytes show it, before anything is decoded."""
-    match = _LINE_END.search(raw, start)
-    line = raw[start : match.start() if match else len(raw)]
-    fields = line.split(separator, 18)
+    fields = _line(raw, start).split(separator, 18)
     return fields[17].decode("ascii", "replace") if len(fields) > 17 else ""
 
 
@@ -188,8 +193,7 @@ def parse_header(
         Hl7Error: no MSH, or its delimiters cannot be used.
     """
     start = 0 if raw.startswith(_USUAL) else find_start(raw)
-    match = _LINE_END.search(raw, start)
-    line = raw[start : match.start() if match else len(raw)]
+    line = _line(raw, start)
     if line.isascii():
         text, codec = line.decode("ascii"), "ascii"
     else:

@@ -9,49 +9,45 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from typing import NamedTuple
 
 _CR_ENDS = re.compile(r"\r\n?")
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9]{2}")
 
 
-class Lines(NamedTuple):
-    """A text cut into lines, with what is needed to join it again exactly."""
-
-    lines: list[str]
-    #: what ends a line; of several kinds the first
-    line_end: str
-    #: the end of each line where they differ, else None
-    ends: list[str] | None
-    #: what stands behind the last line: its end, or "" where it has none
-    tail: str
+#: lines, line end, the end of each, the tail
+Lines = tuple[list[str], str, list[str] | None, str]
 
 
 def cut_lines(text: str) -> Lines:
-    """Return the lines of *text* by the policy above; joined again they are *text*."""
-    if "\r" not in text:
-        return _simple(text, "\n")
-    if "\n" not in text:
-        return _simple(text, "\r")
-    pairs = text.count("\r\n")
-    if pairs == 0:
-        return _simple(text, "\r")
-    if pairs == text.count("\r"):
-        return _simple(text, "\r\n")
+    """
+    Return the lines of *text* by the policy above; joined again they are *text*.
+
+    The line end is that of the first line; the ends of all lines come only where they
+    differ; the tail is what stands behind the last line, "" where it has no end.
+    """
+    if "\n" not in text and "\r" in text:
+        end = "\r"
+    elif "\r" not in text:
+        end = "\n"
+    else:
+        pairs = text.count("\r\n")
+        if pairs and pairs != text.count("\r"):
+            return _mixed(text)
+        end = "\r\n" if pairs else "\r"
+    lines = text.split(end)
+    if lines[-1] or len(lines) == 1:
+        return lines, end, None, ""
+    lines.pop()
+    return lines, end, None, end
+
+
+def _mixed(text: str) -> Lines:
     lines = _CR_ENDS.split(text)
     ends = _CR_ENDS.findall(text)
     if lines[-1]:
-        return Lines(lines, ends[0], [*ends, ""], "")
+        return lines, ends[0], [*ends, ""], ""
     lines.pop()
-    return Lines(lines, ends[0], ends, ends[-1])
-
-
-def _simple(text: str, end: str) -> Lines:
-    lines = text.split(end)
-    if len(lines) > 1 and not lines[-1]:
-        lines.pop()
-        return Lines(lines, end, None, end)
-    return Lines(lines, end, None, "")
+    return lines, ends[0], ends, ends[-1]
 
 
 def cut_bytes(raw: bytes, ends_vary: bool, line_end: str) -> list[bytes]:
@@ -102,12 +98,11 @@ def _odd_name(line: str, separator: str) -> str:
     return ""
 
 
-def line_warnings(cut: Lines, names: list[str], separator: str) -> list[str]:
-    """Return what is odd about the lines, each kind once."""
-    found: list[str] = []
-    if cut.ends is not None:
-        found.append("mixed_line_ends")
-    for name, line in zip(names, cut.lines, strict=True):
+def line_warnings(text: str, separator: str) -> list[str]:
+    """Return what is odd about the lines of *text*, each kind once."""
+    lines, _, ends, _ = cut_lines(text)
+    found = ["mixed_line_ends"] if ends is not None else []
+    for name, line in zip(names_of(lines, separator), lines, strict=True):
         if not name:
             found.append("stray_line" if line.strip() else "blank_line")
         elif not line.startswith(name):
@@ -115,10 +110,13 @@ def line_warnings(cut: Lines, names: list[str], separator: str) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def stray_lines(message_names: list[str], lines: list[str]) -> list[int]:
+def stray_lines(text: str, separator: str) -> list[int]:
     """Return the numbers (from 1) of lines that are neither a segment nor blank."""
+    lines = cut_lines(text)[0]
     return [
         number
-        for number, (name, line) in enumerate(zip(message_names, lines, strict=True), 1)
+        for number, (name, line) in enumerate(
+            zip(names_of(lines, separator), lines, strict=True), 1
+        )
         if not name and line.strip()
     ]

@@ -15,8 +15,8 @@ from engine.hl7.delimiters import DEFAULT_DELIMITERS, Delimiters, parse_delimite
 from engine.hl7.encoding import Leaving, encode_lines
 from engine.hl7.errors import Hl7Error, PathError
 from engine.hl7.header import Header, declared_charset, find_start
-from engine.hl7.lines import cut_lines, line_warnings, names_of, stray_lines
-from engine.hl7.path import Path, parse_path
+from engine.hl7.lines import line_warnings, stray_lines
+from engine.hl7.path import FIRST, Path, parse_path
 from engine.hl7.structure import FIELD, level_of, recode
 from engine.hl7.tree import SegmentTree
 
@@ -124,14 +124,11 @@ class Message(SegmentTree):
             found.insert(0, "bom")
         if lead.strip(b"\xef\xbb\xbf"):
             found.append("leading_white_space")
-        cut = cut_lines(self._text)
-        names = names_of(cut.lines, self.delimiters.field)
-        return tuple(found + line_warnings(cut, names, self.delimiters.field))
+        return tuple(found + line_warnings(self._text, self.delimiters.field))
 
     def stray_lines(self) -> list[int]:
         """Return the numbers (from 1) of received lines that are no segment."""
-        lines = cut_lines(self._text).lines
-        return stray_lines(names_of(lines, self.delimiters.field), lines)
+        return stray_lines(self._text, self.delimiters.field)
 
     # -- reading ---------------------------------------------------------------------------
 
@@ -169,7 +166,12 @@ class Message(SegmentTree):
 
     def set(self, path: str | Path, text: str) -> None:
         """Write literal *text* at *path*, escaped; what is missing is made."""
-        path = parse_path(path) if isinstance(path, str) else path
+        if isinstance(path, str):
+            path = parse_path(path)
+        if path.segment_selector is FIRST:
+            first = self.first(path.segment) or self._writable(path)[0]
+            first.set(path, text)
+            return
         for segment in self._writable(path):
             segment.set(path, text)
 

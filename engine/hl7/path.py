@@ -102,6 +102,11 @@ class Path:
 
     def __post_init__(self) -> None:
         put = object.__setattr__
+        # So that readers may ask `is FIRST`.
+        if self.segment_selector == FIRST:
+            put(self, "segment_selector", FIRST)
+        if self.repetition == FIRST:
+            put(self, "repetition", FIRST)
         repetition_is_first = self.repetition == FIRST
         put(self, "has_all", ALL in (self.segment_selector, self.repetition))
         put(self, "is_plain", self.segment_selector == FIRST and repetition_is_first)

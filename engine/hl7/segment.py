@@ -8,7 +8,7 @@ segment was written to: then the fields are the truth.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Protocol
 
 from engine.hl7.delimiters import DEFAULT_DELIMITERS, HEADER_NAMES, Delimiters
@@ -177,22 +177,33 @@ class Segment:
 
     def set(self, path: FieldPath, text: str) -> None:
         """Write literal *text* at *path*, escaped."""
-        self._write(path, lambda _: escape(text, self._owner.delimiters), text)
+        path = self._own(path)
+        number = path.field
+        if number is not None and number <= 2 and self.name in HEADER_NAMES:
+            self._owner.redeclare(text, separator=number == 1)
+        else:
+            self._write(path, escape(text, self._owner.delimiters))
 
     def set_hl7(
         self, path: FieldPath, hl7_text: str, delimiters: Delimiters = DEFAULT_DELIMITERS
     ) -> None:
         """Write HL7 structure (in *delimiters*) at *path*, in the message's own delimiters."""
-        own = self._owner.delimiters
-        self._write(path, lambda at: recode(hl7_text, level_of(at), delimiters, own), hl7_text)
+        path = self._own(path)
+        if path.field is not None and path.field <= 2 and self.name in HEADER_NAMES:
+            self.set(path, hl7_text)
+        else:
+            own = self._owner.delimiters
+            self._write(path, recode(hl7_text, level_of(path), delimiters, own))
 
     def put(self, path: FieldPath, value: str, *, level: int = FIELD) -> None:
         """Write structural text that came from *level* of a message with the same delimiters."""
-        own = self._owner.delimiters
-        self._write(path, lambda at: shift(value, level, level_of(at), own), value)
-
-    def _write(self, path: FieldPath, make: Callable[[Path], str], literal: str) -> None:
         path = self._own(path)
+        if path.field is not None and path.field <= 2 and self.name in HEADER_NAMES:
+            self.set(path, value)
+        else:
+            self._write(path, shift(value, level, level_of(path), self._owner.delimiters))
+
+    def _write(self, path: Path, value: str) -> None:
         number = path.field
         if number is None:
             raise PathError(
@@ -200,13 +211,9 @@ class Segment:
                 "name a field, as in PID-5",
                 where=str(path),
             )
-        if number <= 2 and self.name in HEADER_NAMES:
-            self._owner.redeclare(literal, separator=number == 1)
-            return
         fields = self._fields or self.fields()
         if number >= len(fields):
             fields.extend([""] * (number + 1 - len(fields)))
-        value = make(path)
         if not path.is_whole_field:
             value = write_in_field(fields[number], path, value, self._owner.delimiters)
         fields[number] = value

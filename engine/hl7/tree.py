@@ -13,7 +13,7 @@ from engine.hl7.delimiters import Delimiters, parse_delimiters
 from engine.hl7.errors import Hl7Error
 from engine.hl7.groups import Group, find_groups
 from engine.hl7.lines import cut_lines, names_of
-from engine.hl7.path import Append, First, Index, Last, Path, Where, parse_path
+from engine.hl7.path import FIRST, Append, Index, Last, Path, Where, parse_path
 from engine.hl7.segment import Segment
 
 
@@ -49,7 +49,8 @@ class SegmentTree:
         """Cut the text into lines, once."""
         lines, self._line_end, self._ends, self._tail = cut_lines(self._text)
         self._names = names_of(lines, self.delimiters.field)
-        self._entries = entries = list[str | Segment](lines)
+        entries: list[str | Segment] = [*lines]
+        self._entries = entries
         return entries
 
     def _segment(self, at: int) -> Segment:
@@ -90,7 +91,7 @@ class SegmentTree:
         """Return the segments *path* means, in their order; none when there are none."""
         path = parse_path(path) if isinstance(path, str) else path
         selector = path.segment_selector
-        if isinstance(selector, First):
+        if selector is FIRST:
             first = self.first(path.segment)
             return [] if first is None else [first]
         found = self.segments(path.segment)

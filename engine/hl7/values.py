@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from engine.hl7.delimiters import Delimiters
 from engine.hl7.errors import PathError
 from engine.hl7.escapes import escape, unescape
-from engine.hl7.path import All, Append, First, Index, Last, Path, Selector, Where
+from engine.hl7.path import FIRST, All, Append, First, Index, Last, Path, Selector, Where
 
 
 def cut(text: str, separator: str) -> list[str]:
@@ -38,41 +38,43 @@ def inner(text: str, path: Path, delimiters: Delimiters) -> str | None:
 
 def matches(text: str, where: Where, delimiters: Delimiters) -> bool:
     """Return whether the repetition *text* has the value *where* asks for."""
-    component, *rest = where.numbers
-    found = part_of(text, delimiters.component, component)
-    if found is not None and rest:
-        found = part_of(found, delimiters.subcomponent, rest[0])
-    return found is not None and unescape(found, delimiters) == where.value
+    _, between, _, sign = delimiters.cuts
+    numbers = where.numbers
+    parts = text.split(between)
+    if numbers[0] > len(parts):
+        return False
+    found: str | None = parts[numbers[0] - 1]
+    if len(numbers) > 1:
+        found = part_of(found or "", delimiters.subcomponent, numbers[1])
+    if found is not None and sign in found:
+        found = unescape(found, delimiters)
+    return found == where.value
 
 
-def selected(count: int, selector: Selector) -> Sequence[int] | None:
-    """Return the positions (from 0) *selector* means; None where values must be looked at."""
+def selected(count: int, selector: Selector) -> Sequence[int]:
+    """Return the positions (from 0) *selector* means among *count*; `Where` is not for this."""
     if isinstance(selector, First):
-        return (0,) if count else ()
+        return range(min(count, 1))
     if isinstance(selector, Index):
-        return (selector.number - 1,) if selector.number <= count else ()
+        return range(selector.number - 1, min(count, selector.number))
     if isinstance(selector, Last):
-        return (count - 1,) if count else ()
-    if isinstance(selector, All):
-        return range(count)
-    if isinstance(selector, Append):
-        return ()
-    return None
+        return range(max(count - 1, 0), count)
+    return range(count) if isinstance(selector, All) else ()
 
 
 def find_in_field(text: str, path: Path, delimiters: Delimiters) -> list[str]:
     """Return every value *path* means in the field *text*."""
     if path.is_whole_field:
         return [text]
-    repetitions = cut(text, delimiters.repetition)
-    chosen = selected(len(repetitions), path.repetition)
-    if chosen is None:
-        assert isinstance(path.repetition, Where)
-        where = path.repetition
-        first = next((r for r in repetitions if matches(r, where, delimiters)), None)
-        texts = [] if first is None else [first]
+    repetitions = text.split(delimiters.cuts[0])
+    selector = path.repetition
+    texts: Sequence[str]
+    if isinstance(selector, Where):
+        texts = [one for one in repetitions if matches(one, selector, delimiters)][:1]
+    elif selector is FIRST:
+        texts = repetitions[:1]
     else:
-        texts = [repetitions[position] for position in chosen]
+        texts = [repetitions[at] for at in selected(len(repetitions), selector)]
     found = (inner(repetition, path, delimiters) for repetition in texts)
     return [value for value in found if value is not None]
 
@@ -87,6 +89,9 @@ def write_in_field(text: str, path: Path, new: str, delimiters: Delimiters) -> s
     if path.is_whole_field:
         return new
     separator = delimiters.repetition
+    if path.repetition is FIRST:
+        first, mark, others = text.partition(delimiters.cuts[0])
+        return _write_inner(first, path, new, delimiters) + mark + others
     repetitions = cut(text, separator)
     for position in _writable(repetitions, path.repetition, delimiters):
         while len(repetitions) <= position:
@@ -103,7 +108,7 @@ def _writable(repetitions: list[str], selector: Selector, delimiters: Delimiters
     if isinstance(selector, Append):
         return (0,) if repetitions == [""] else (len(repetitions),)
     if not isinstance(selector, Where):
-        return selected(len(repetitions), selector) or ()
+        return selected(len(repetitions), selector)
     for position, repetition in enumerate(repetitions):
         if matches(repetition, selector, delimiters):
             return (position,)
