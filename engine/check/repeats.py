@@ -21,6 +21,8 @@ from engine.model.finding import Finding, Loc, Severity
 
 #: the version whose structures are asked; segments hardly ever stop repeating in a later one
 _VERSION = "2.5.1"
+#: one message is about one patient and one visit, whatever the structures would allow
+_ONE_PER_MESSAGE = frozenset({"PID", "PD1", "PV1", "PV2", "MRG"})
 
 
 def check_repeats(site: Site) -> Iterator[Finding]:
@@ -89,5 +91,7 @@ def _now_single(visit: Visit) -> set[str]:
 
 @lru_cache(maxsize=4096)
 def _repeats(kind: str, segment: str) -> bool:
+    if segment in _ONE_PER_MESSAGE:
+        return False
     code, _, trigger = kind.partition("^")
     return segment_repeats(structure_name(code, trigger), segment, _VERSION) is True

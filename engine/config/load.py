@@ -201,6 +201,7 @@ class _Loading:
             return
         for kind, items in root.items():
             if kind in _ITEM_MODELS and isinstance(items, Mapping):
+                self.places.setdefault((kind,), tree.places[(file, kind)])
                 fresh = set(items) - set(raw[kind])
                 self._items(file, kind, items, raw[kind])
                 for loc, place in tree.places.items():

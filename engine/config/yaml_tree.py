@@ -125,7 +125,7 @@ class _Reader:
             self.tree.places[loc] = Place(mark, key_mark, "[")
             return self._sequence(loc, depth)
         self.tree.places[loc] = Place(mark, key_mark, "{")
-        return self._mapping(loc, depth)
+        return self._mapping(loc, mark, depth)
 
     def _sequence(self, loc: Loc, depth: int) -> list[Any]:
         items: list[Any] = []
@@ -133,14 +133,16 @@ class _Reader:
             items.append(self._node(event, (*loc, len(items)), "the item", None, depth + 1))
         return items
 
-    def _mapping(self, loc: Loc, depth: int) -> YamlMap:
+    def _mapping(self, loc: Loc, start: Mark, depth: int) -> YamlMap | str:
+        is_odd = False
         mapping = YamlMap()
         mapping.loc = loc
         first_lines: dict[str, int] = {}
         while not isinstance(event := next(self.events), yaml.MappingEndEvent):
             mark = self._mark(event.start_mark)
             if not isinstance(event, yaml.ScalarEvent):
-                self._skip_odd_key(event, mark, loc, depth)
+                self._skip_odd_key(event, start, loc, depth)
+                is_odd = True
                 continue
             self._refuse_marks(event, mark)
             name: str = event.value
@@ -152,7 +154,8 @@ class _Reader:
                 self._find("CFG-003", what, "remove one of them", mark)
             elif not name.startswith("x-"):
                 mapping[name] = value
-        return mapping
+        # {{ x }} without quotes is a mapping to YAML, but a text to its author.
+        return "" if is_odd and not mapping else mapping
 
     def _skip_odd_key(self, event: Any, mark: Mark, loc: Loc, depth: int) -> None:
         fix = 'a value that begins with {{ or [ is quoted: "{{ PID-5.1 }}"'
@@ -174,7 +177,7 @@ class _Reader:
     def _scalar(self, event: Any, key: str, mark: Mark) -> str:
         text: str = event.value
         if event.style in ("|", ">"):
-            return self._block(text, key, mark)
+            return self._block(event, key, mark)
         if event.style:
             return text
         end = event.end_mark
@@ -190,7 +193,8 @@ class _Reader:
             self._find("CFG-006", what, "put the whole value in quotes", mark)
         return text
 
-    def _block(self, text: str, key: str, mark: Mark) -> str:
+    def _block(self, event: Any, key: str, mark: Mark) -> str:
+        text: str = event.value
         header = self.lines[mark.line - 1][mark.column - 1 :]
         if not text.strip() or re.match(r"[|>][+-]?\d", header):
             what = f"{header[:1]} begins a block of lines here and eats the value"
@@ -198,12 +202,12 @@ class _Reader:
             return text
         if key in _FREE_BLOCKS:
             return text
-        for number, line in enumerate(text.split("\n")):
-            match = _KEY_LINE.match(line)
+        for number in range(mark.line, min(event.end_mark.line, len(self.lines))):
+            match = _KEY_LINE.match(self.lines[number])
             if match and match[1] in self.known_keys:
                 what = f"the block of {key} eats the line of {match[1]}"
                 fix = f"indent {match[1]} less than the block, or quote the value of {key}"
-                self._find("CFG-006", what, fix, Mark(self.file, mark.line + 1 + number))
+                self._find("CFG-006", what, fix, Mark(self.file, number + 1, match.start(1) + 1))
         return text.rstrip("\n")
 
     # -- findings -----------------------------------------------------------
@@ -229,6 +233,9 @@ class _Reader:
             return
         mark = self._mark(error.problem_mark)
         at = error.problem_mark.line
+        # What was found on the line that cannot be read is a consequence of it.
+        findings = self.tree.findings
+        findings[:] = [f for f in findings if f.mark is None or f.mark.line != mark.line]
         line = self.lines[at] if at < len(self.lines) else ""
         context = f" {error.context}" if error.context else ""
         fix = _syntax_fix(line, str(error.problem))
