@@ -1,0 +1,265 @@
+"""
+What the original said of people, in every spelling that is looked for afterwards.
+
+Rules of this file (measured over random identifiers and real messages): digits from 6 on are
+found anywhere, 4 and 5 only as a whole token, fewer only where an identifier stands; Latin
+names from 3 letters on as whole words; Chinese full names anywhere, never the surname or the
+given name alone; of dates only the full date of birth. An ordinary word that is also a name
+is a soft term: taken out of free text, but no proof of a leak.
+
+Everything here is patient data: never log it, never store it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+
+from engine.deid.chinese_id import is_citizen_number
+from engine.deid.dates import birth_literals, birth_spellings
+from engine.deid.normalise import TOKEN, fold, has_han, squeeze
+from engine.deid.patterns import has_hint
+
+#: kinds of terms, as leaks name them
+NAME, ID, PHONE, EMAIL, BIRTH, ADDRESS = "name", "id", "phone", "email", "date", "address"
+
+
+class View:
+    """A text as it is searched: folded, squeezed, and its words; made once, used often."""
+
+    __slots__ = ("_squeezed", "_tokens", "folded")
+
+    def __init__(self, text: str) -> None:
+        self.folded = fold(text)
+        self._squeezed: str | None = None
+        self._tokens: frozenset[str] | None = None
+
+    @property
+    def squeezed(self) -> str:
+        """The text without separators."""
+        if self._squeezed is None:
+            self._squeezed = squeeze(self.folded)
+        return self._squeezed
+
+    @property
+    def tokens(self) -> frozenset[str]:
+        """The words of the text."""
+        if self._tokens is None:
+            self._tokens = frozenset(TOKEN.findall(self.folded))
+        return self._tokens
+
+
+class Terms:
+    """Terms of one strength; each form of search has its own list, with the kind of the term."""
+
+    __slots__ = ("anywhere", "bounded", "literal", "words")
+
+    def __init__(self) -> None:
+        #: whole words of the folded text
+        self.words: dict[str, str] = {}
+        #: anywhere in the squeezed text
+        self.anywhere: dict[str, str] = {}
+        #: in the folded text, no letter or digit beside it
+        self.bounded: dict[str, str] = {}
+        #: anywhere in the folded text, its separators count
+        self.literal: dict[str, str] = {}
+
+    def find(self, view: View) -> list[tuple[str, str, str]]:
+        """Return (form, term, kind) of every term in *view*."""
+        found: list[tuple[str, str, str]] = []
+        if self.words:
+            found += [("word", w, self.words[w]) for w in self.words.keys() & view.tokens]
+        if self.anywhere:
+            text = view.squeezed
+            found += [("anywhere", t, k) for t, k in self.anywhere.items() if t in text]
+        text = view.folded
+        if self.literal:
+            found += [("literal", t, k) for t, k in self.literal.items() if t in text]
+        if self.bounded:
+            found += [
+                ("bounded", t, k)
+                for t, k in self.bounded.items()
+                if t in text and stands_alone(t, text)
+            ]
+        return found
+
+
+class Identifiers:
+    """The identifiers of one original message, collected while it is de-identified."""
+
+    __slots__ = (
+        "_births", "_ordinary", "birth_places", "hard", "initials", "keep_places", "short", "soft",
+        "surrogates",
+    )  # fmt: skip
+
+    def __init__(self, ordinary: frozenset[str]) -> None:
+        self._ordinary = ordinary
+        self._births: set[str] = set()
+        self.hard = Terms()
+        self.soft = Terms()
+        #: identifiers too short to be searched; compared with whole identifier fields only
+        self.short: set[str] = set()
+        #: (segment, field) where the profile says keep: an identifier there was meant to stay
+        self.keep_places: frozenset[tuple[str, int]] = frozenset()
+        #: texts the profile itself put in
+        self.surrogates: set[str] = set()
+        #: first letters of given names, for "J. Doe"
+        self.initials: set[str] = set()
+        #: (segment, field) where the profile keeps dates: a birth date there is an event's date
+        self.birth_places: frozenset[tuple[str, int]] = frozenset()
+
+    # -- collecting ------------------------------------------------------------------------
+
+    def add_name(self, family: str, given: str, others: Iterable[str] = ()) -> None:
+        """Add a person's name with its spellings."""
+        family, given = fold(family).strip(), fold(given).strip()
+        if has_han(family) or has_han(given):
+            self._add_han_name(family, given)
+            return
+        words: list[str] = []
+        for part in (family, given, *(fold(other) for other in others)):
+            found = TOKEN.findall(part)
+            words += found
+            for word in found:
+                self._add_word(word)
+                if "ß" in word:
+                    self._add_word(word.replace("ß", "ss"))
+        if given:
+            self.initials.add(given[0])
+            self._add_joined(squeeze(family), squeeze(given), words)
+
+    def _add_word(self, word: str) -> None:
+        if len(word) >= 3 and not word.isdigit():
+            terms = self.soft if word in self._ordinary else self.hard
+            terms.words[word] = NAME
+
+    def _add_joined(self, family: str, given: str, words: list[str]) -> None:
+        """Add the names written together or side by side, in both orders."""
+        if not family or not given:
+            return
+        terms = self.soft if all(word in self._ordinary for word in words) else self.hard
+        for first, second in ((family, given), (given, family)):
+            joined = first + second
+            if len(joined) >= 6:
+                terms.anywhere[joined] = NAME
+            elif len(joined) >= 4:
+                terms.bounded[joined] = NAME
+                terms.bounded[f"{first} {second}"] = NAME
+
+    def _add_han_name(self, family: str, given: str) -> None:
+        family, given = squeeze(family), squeeze(given)
+        full = family + given
+        if len(full) < 2:
+            return
+        for name in {full, given + family}:
+            hard = len(full) >= 3 or name not in self._ordinary
+            (self.hard if hard else self.soft).anywhere[name] = NAME
+        if family and given:
+            self.hard.literal[f"{family}^{given}"] = NAME
+        if len(given) >= 2 and given not in self._ordinary:
+            self.soft.anywhere[given] = NAME
+
+    def add_id(self, value: str) -> None:
+        """Add an identifier of a person, order, account, device …"""
+        folded = fold(value).strip()
+        squeezed = squeeze(folded)
+        size = len(squeezed)
+        if size <= 3:
+            if size:
+                self.short.add(squeezed)
+            return
+        if squeezed.isalpha():
+            self._add_lettered(squeezed)
+            return
+        if size >= 6:
+            self.hard.anywhere[squeezed] = ID
+        else:
+            self.hard.bounded[folded] = ID
+            if squeezed != folded:
+                self.hard.bounded[squeezed] = ID
+        bare = squeezed.lstrip("0")
+        if bare != squeezed and bare.isdigit() and len(bare) >= 4:
+            (self.hard.anywhere if len(bare) >= 6 else self.hard.bounded)[bare] = ID
+
+    def _add_lettered(self, squeezed: str) -> None:
+        """Add an identifier made of letters only: it is a word, and many words are ordinary."""
+        if has_han(squeezed):
+            (self.soft if squeezed in self._ordinary else self.hard).anywhere[squeezed] = ID
+        else:
+            (self.soft if squeezed in self._ordinary else self.hard).words[squeezed] = ID
+
+    def add_phone(self, value: str) -> None:
+        """Add a phone or fax number with and without its country code."""
+        digits = re.sub(r"[^0-9]", "", fold(value))
+        if len(digits) < 6:
+            return
+        self.hard.anywhere[digits] = PHONE
+        for code in ("0086", "86", "001", "1"):
+            rest = digits.removeprefix(code)
+            if rest != digits and len(rest) >= 10:
+                self.hard.anywhere[rest] = PHONE
+                digits = rest
+                break
+        if len(digits) == 10:
+            self.hard.anywhere[digits[3:]] = PHONE
+
+    def add_email(self, value: str) -> None:
+        """Add an e-mail address, URL or account name."""
+        folded = fold(value).strip()
+        if len(folded) >= 5:
+            self.hard.literal[folded] = EMAIL
+
+    def add_birth(self, value: str) -> None:
+        """Add a date of birth; only a full one finds a person."""
+        self._births.add(value)
+
+    def add_address(self, value: str) -> None:
+        """Add a street or a whole address."""
+        squeezed = squeeze(fold(value))
+        if len(squeezed) >= 6 and not squeezed.isdigit():
+            self.hard.anywhere[squeezed] = ADDRESS
+        elif len(squeezed) >= 3:
+            self.soft.bounded[fold(value).strip()] = ADDRESS
+
+    def add_town(self, value: str) -> None:
+        """Add a town, county or zip code: taken out of free text, but towns name hospitals too."""
+        folded = fold(value).strip()
+        if has_han(folded) and len(folded) >= 2:
+            self.soft.anywhere[squeeze(folded)] = ADDRESS
+        elif len(folded) >= 3:
+            self.soft.bounded[folded] = ADDRESS
+
+    # -- searching -------------------------------------------------------------------------
+
+    def finish(self) -> None:
+        """Work out the spellings of the dates; call once, after collecting."""
+        for birth in self._births:
+            for spelling in birth_spellings(birth):
+                self.hard.anywhere[spelling] = BIRTH
+            for literal in birth_literals(birth):
+                self.hard.literal[literal] = BIRTH
+
+    def may_touch(self, text: str) -> bool:
+        """Return whether *text* may hold a term or a pattern; False is certain."""
+        view = View(text)
+        return bool(has_hint(view.folded) or self.hard.find(view) or self.soft.find(view))
+
+
+def stands_alone(term: str, text: str) -> bool:
+    """Return whether *term* occurs in *text* with no letter or digit beside it."""
+    return next(bounded_positions(term, text), None) is not None
+
+
+def bounded_positions(term: str, text: str) -> Iterator[int]:
+    """Yield where *term* stands in *text* with no letter or digit beside it."""
+    at = text.find(term)
+    while at >= 0:
+        end = at + len(term)
+        if not text[at - 1 : at].isalnum() and not text[end : end + 1].isalnum():
+            yield at
+        at = text.find(term, at + 1)
+
+
+def looks_like_citizen_number(value: str) -> bool:
+    """Return whether an untyped identifier is a citizen number."""
+    return is_citizen_number(squeeze(value))

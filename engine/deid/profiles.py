@@ -1,0 +1,291 @@
+"""
+A profile ready to run: compiled once per configuration, applied to every message.
+
+Rules of this file: pure; the same message, arrival time and key give the same bytes. A message
+is edited in place in two passes: first what identifies is replaced and remembered, then text is
+searched for everything remembered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import tzinfo
+
+from engine.config.models.profiles import Profile
+from engine.deid.checks import check_layers
+from engine.deid.dates import arrival_text, day_of
+from engine.deid.errors import DeidError
+from engine.deid.explain import Explanation, explain_segment
+from engine.deid.identifiers import Identifiers
+from engine.deid.leak_check import resolve
+from engine.deid.method import MethodRecord, version_of
+from engine.deid.plan import FINDS_SOMEBODY, Planner, Table
+from engine.deid.pseudonyms import Pseudonymiser
+from engine.deid.rules import Layer, layers_of
+from engine.deid.run import Run
+from engine.deid.templates import Renderer, render
+from engine.deid.words import built_in_words, parse_words
+from engine.hl7.message import Message
+from engine.hl7.segment import Segment
+from engine.model.finding import Finding
+
+NULL = '""'
+#: the key ring's name of the key when a profile names none
+DEFAULT_KEY = "default"
+
+
+@dataclass(frozen=True, slots=True)
+class Deidentified:
+    """What applying a profile found out; *identifiers* is patient data, never log it."""
+
+    identifiers: Identifiers
+    #: stretches taken out of free text
+    soft_hits: int
+    record: MethodRecord
+
+
+@dataclass(slots=True)
+class _Work:
+    """A segment between the two passes."""
+
+    segment: Segment
+    fields: list[str]
+    table: Table
+    days: int
+    pending: list[int]
+
+
+class CompiledProfile:
+    """One profile under one key."""
+
+    def __init__(
+        self, name: str, layers: list[Layer], keys: Pseudonymiser, ordinary: frozenset[str]
+    ) -> None:
+        self.name = name
+        self.layers = layers
+        self.templates: list[str] = []
+        self.planner = Planner(layers, self.templates)
+        self.tables = self.planner.tables()
+        self._keys = keys
+        self._ordinary = ordinary
+        key_name = key_name_of(layers)
+        self.record = MethodRecord(name, version_of(layers), keys.key_id, key_name)
+        self.unknown = next(layer.unknown for layer in layers if layer.unknown)
+        self._record_segment = next((layer.record for layer in layers if layer.record), "")
+        decided = self._decisions()
+        #: whether dates are moved: refused on live routes unless accepted
+        self.uses_date_shift = any(
+            action == "date_shift" or (action == "surrogate" and kind in ("birth_date", "date"))
+            for _, kind, action in decided
+        )
+        self.accepts_live_shift = any(layer.accept_live_shift for layer in layers)
+        self._keep_places = frozenset(
+            place for place, kind, action in decided if action == "keep" and kind in FINDS_SOMEBODY
+        )
+        self._birth_places = frozenset(
+            place for place, kind, action in decided if kind == "date" and action == "keep"
+        )
+        self._scrub_dates = self.planner.kinds["date"].rule.action != "keep"
+
+    def _decisions(self) -> list[tuple[tuple[str, int], str, str]]:
+        """Return ((segment, field), kind, action) of every place of the tables."""
+        found = []
+        for explanation in self.explain():
+            place = (explanation.segment, explanation.field)
+            found.append((place, explanation.kind, explanation.action))
+        return found
+
+    def explain(self, segment: str | None = None) -> list[Explanation]:
+        """Return for every field of *segment* (or of all) what becomes of it and by which rule."""
+        names = [segment] if segment else sorted(self.planner.segments())
+        return [line for name in names for line in explain_segment(name, self.planner)]
+
+    def apply(
+        self,
+        message: Message,
+        *,
+        received_at: float,
+        timezone: tzinfo,
+        template: Renderer | None = None,
+    ) -> Deidentified:
+        """
+        De-identify *message* in place.
+
+        Args:
+            template: renders expressions of replace templates beyond PATH and pseudonym(PATH).
+
+        Raises:
+            DeidError: an unknown segment, where the profile says that it fails.
+        """
+        identifiers = Identifiers(self._ordinary)
+        identifiers.keep_places = self._keep_places
+        identifiers.birth_places = self._birth_places
+        today = day_of(received_at, timezone)
+        run = Run(message.delimiters, identifiers, self._keys, today, scrub_dates=self._scrub_dates)
+        if self.templates:
+            run.values = [render(text, message, run, template) for text in self.templates]
+        segments = message.segments()
+        if self.uses_date_shift:
+            run.days = self._days(segments, run)
+        work = self._first_pass(segments, run)
+        identifiers.finish()
+        self._second_pass(work, run)
+        self._write(message, work, segments, arrival_text(received_at, timezone))
+        return Deidentified(identifiers, run.scrubbed, self.record)
+
+    def _first_pass(self, segments: list[Segment], run: Run) -> list[_Work]:
+        work: list[_Work] = []
+        tables = self.tables
+        for segment in segments:
+            table = tables.get(segment.name)
+            if table is None:
+                self._check_unknown(segment.name)
+                continue
+            original = segment.fields()
+            run.segment = original
+            if segment.name == "PID" and self.uses_date_shift:
+                run.days = self._days([segment], run)
+            first, later = table.first, table.later
+            fields = original[: len(first)]
+            pending: list[int] = []
+            for number in range(3 if segment.name == "MSH" else 1, len(fields)):
+                value = fields[number]
+                if not value:
+                    continue
+                treat = first[number]
+                if treat is not None:
+                    fields[number] = treat(value, run) if value != NULL else ""
+                if later[number] is not None and fields[number]:
+                    pending.append(number)
+            work.append(_Work(segment, fields, table, run.days, pending))
+        return work
+
+    def _second_pass(self, work: list[_Work], run: Run) -> None:
+        """Search all text at once; only where that finds something, each field by itself."""
+        touch = run.identifiers.may_touch
+        texts = [one.fields[number] for one in work for number in one.pending]
+        joined = resolve("\n".join(texts), run.delimiters)
+        all_clean = not touch(joined)
+        for one in work:
+            run.segment, run.days = one.segment.fields(), one.days
+            for number in one.pending:
+                treat = one.table.later[number]
+                assert treat is not None
+                value = one.fields[number]
+                run.clean = all_clean or not touch(resolve(value, run.delimiters))
+                one.fields[number] = treat(value, run)
+
+    def _write(
+        self, message: Message, work: list[_Work], segments: list[Segment], arrival: str
+    ) -> None:
+        header = work[0].fields
+        if self.planner.arrival_time:
+            header += [""] * (8 - len(header))
+            header[7] = arrival
+        separator = message.delimiters.field
+        for one in work:
+            fields = one.fields
+            if one.segment.name == "MSH":
+                text = fields[0] + fields[1] + separator.join(fields[2:])
+            else:
+                text = separator.join(fields)
+            one.segment.replace_text(text)
+        if self.unknown == "keep":
+            known = {id(one.segment) for one in work}
+            kept = [s for s in segments if id(s) in known or self._is_unknown(s.name)]
+        else:
+            kept = [one.segment for one in work]
+        if len(kept) < len(segments):
+            message.set_segments(kept)
+        if self._record_segment:
+            message.insert_segment(len(kept), self._record_segment, self.record.fields())
+
+    def _is_unknown(self, name: str) -> bool:
+        return bool(name) and name not in self.tables and self._dropping(name) is None
+
+    def _dropping(self, name: str) -> object:
+        return self.planner.segment_decision(name)
+
+    def _check_unknown(self, name: str) -> None:
+        if self.unknown == "fail" and name and self._dropping(name) is None:
+            raise DeidError(
+                f"the profile {self.name} does not know the segment {name}",
+                where=name,
+                fix="name its fields in the profile, drop it, or say segments: {unknown: drop}",
+            )
+
+    def _days(self, segments: list[Segment], run: Run) -> int:
+        """Return the offset of the first patient of *segments*; MRG keeps the survivor's."""
+        for segment in segments:
+            if segment.name == "PID":
+                return run.keys.shift_days(_patient(segment, run))
+        control_id = segments[0].fields()[10:11]
+        return run.keys.shift_days("message\x1f" + "".join(control_id))
+
+
+def _patient(segment: Segment, run: Run) -> str:
+    """Return what stands for the patient: the record number, else any number, else the name."""
+    fields = segment.fields() + [""] * 19
+    repetitions = [part.split(run.component) for part in fields[3].split(run.repetition) if part]
+    typed = [part for part in repetitions if len(part) > 4 and part[4] in ("MR", "PI", "PT")]
+    if repetitions:
+        chosen = (typed or repetitions)[0] + ["", "", ""]
+        return f"{chosen[0].strip()}\x1f{chosen[3].split(run.subcomponent)[0]}"
+    for number in (2, 18, 4, 5):
+        if fields[number]:
+            return fields[number].split(run.component)[0]
+    return ""
+
+
+def key_name_of(layers: list[Layer]) -> str:
+    """Return the name of the key the layers ask for."""
+    return next((layer.key for layer in layers if layer.key), DEFAULT_KEY)
+
+
+def compile_profile(
+    name: str,
+    profiles: Mapping[str, Profile],
+    *,
+    key: Callable[[str], bytes],
+    words: Mapping[str, str] | None = None,
+) -> tuple[CompiledProfile | None, list[Finding]]:
+    """
+    Return profile *name* ready to run, and what is wrong with it; None where it cannot run.
+
+    Args:
+        profiles: the site's profiles by name; built-in ones are known without.
+        key: gives the 32 bytes of a named key.
+        words: texts of the files that leak_check.allow_words names, by path.
+    """
+    try:
+        layers = layers_of(name, profiles)
+    except LookupError as error:
+        wanted, asked_by = error.args
+        return None, [_no_such_profile(wanted, asked_by, profiles)]
+    findings = check_layers(layers, words or {})
+    if findings:
+        return None, findings
+    ordinary = built_in_words()
+    for layer in layers:
+        if layer.allow_words:
+            ordinary = ordinary | parse_words((words or {})[layer.allow_words])
+    keys = Pseudonymiser(key(key_name_of(layers)))
+    return CompiledProfile(name, layers, keys, ordinary), []
+
+
+def _no_such_profile(wanted: str, asked_by: str, profiles: Mapping[str, Profile]) -> Finding:
+    if wanted in profiles:
+        return Finding(
+            "DEID-011",
+            f"profile {asked_by} extends {wanted}, which leads back to itself",
+            "let one of them extend a built-in profile",
+            loc=("profiles", asked_by, "extends"),
+        )
+    return Finding(
+        "DEID-010",
+        f"there is no profile {wanted}",
+        "write one in transforms/deid, or name a built-in one: safe_harbor, limited_dataset, "
+        "china_pipl, test_data, mask_display",
+        loc=("profiles", asked_by, "extends") if asked_by else (),
+    )
