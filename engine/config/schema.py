@@ -15,13 +15,13 @@ from engine.config.models.tests import TestFile
 from engine.config.models.units import format_duration, format_size
 
 #: kind of file -> its model and which files it is about
-FILE_KINDS: dict[str, tuple[type[BaseModel], str]] = {
-    "site": (SiteSettings, "medbus.yaml"),
-    "environment": (Environment, "environments/*.yaml"),
-    "channels": (ChannelFile, "channels/*.yaml"),
-    "tests": (TestFile, "channels/*_test.yaml"),
-    "transforms": (TransformFile, "transforms/*.yaml"),
-    "profiles": (Profile, "transforms/deid/*.yaml"),
+FILE_KINDS: dict[str, tuple[type[BaseModel], tuple[str, ...]]] = {
+    "site": (SiteSettings, ("medbus.yaml",)),
+    "environment": (Environment, ("environments/*.yaml",)),
+    "channels": (ChannelFile, ("channels/*.yaml", "!channels/*_test.yaml")),
+    "tests": (TestFile, ("channels/*_test.yaml",)),
+    "transforms": (TransformFile, ("transforms/*.yaml",)),
+    "profiles": (Profile, ("transforms/deid/*.yaml",)),
 }
 
 
@@ -43,7 +43,7 @@ def build_schema(kind: str | None = None) -> dict[str, Any]:
     top = kinds[kind] if kind else {"anyOf": list(kinds.values())}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": f"medbus: {FILE_KINDS[kind][1] if kind else 'the files of a site'}",
+        "title": f"medbus: {FILE_KINDS[kind][1][0] if kind else 'the files of a site'}",
         **top,
         "$defs": _reachable(defs, top),
     }
