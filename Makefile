@@ -7,9 +7,9 @@ STAMP  := $(VENV)/.installed-from-lock
 JOBS   ?= 2
 # Durations and sizes of the long runs; smaller values make a shorter run.
 KILLS  ?= 200
-DATA   ?= demo-data
+DATA   ?= out/demo
 
-.PHONY: help install run test lint types contracts unit site torture bench lock clean
+.PHONY: help install run test lint types contracts unit site torture bench docs lock clean
 
 help:            ## this list
 	@awk -F '##' '/^[a-z]+:.*##/ {split($$1, n, ":"); printf "  make %-10s %s\n", n[1], $$2}' Makefile
@@ -53,8 +53,14 @@ torture: install   ## long: 200 kills under load and every fault; writes docs/re
 bench: install     ## engine and floor program side by side, in one run
 	$(BIN)/medbus bench
 
+docs: install      ## renew the parts of docs/ that are made from the program
+	$(BIN)/python -m tests.docs.render
+
 lock: install      ## renew requirements.lock from what is installed now
-	$(BIN)/python -m tests.site.lock > requirements.lock.new && mv requirements.lock.new requirements.lock
+	@{ head -1 requirements.lock; $(BIN)/python -m pip freeze --exclude-editable --all | sed -e '/^pip==/d' \
+	  -e "s/^\(pysqlite3==.*\)/\1; sys_platform == 'linux' and platform_machine == 'x86_64'/" \
+	  -e "s/^\(uvloop==.*\)/\1; sys_platform != 'win32'/"; } > requirements.lock.new
+	mv requirements.lock.new requirements.lock
 
 clean:             ## remove what make made; never a data folder
 	rm -rf $(VENV) build medbus.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -221,7 +221,7 @@ def demo(settings: Settings, *, folder: Path, rate: float, seconds: float) -> No
     if missing := NEEDED - {*site.inbound, *site.outbound}:
         raise MedbusError(
             f"this is not the sample site: it has no {', '.join(sorted(missing))}",
-            code="RUN-030",
+            code="RUN-060",
             fix="run it in medbus's own repository; `medbus run` runs your site",
         )
     running = Demo(folder, _prepare(settings, folder), _parts(settings, site, rate))

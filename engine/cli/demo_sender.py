@@ -1,8 +1,8 @@
 """
 The demo's sample systems that send: the HIS (admissions, orders) and the laboratory (results).
 
-Runs as its own process, `python -m engine.cli.demo_sender NAME`; prints a line per ack, and sends the
-same bytes again until they are acknowledged, as a real sender does.
+Runs as its own process, `python -m engine.cli.demo_sender`; prints a line per ack, and sends
+the same bytes again until they are acknowledged, as a real sender does.
 """
 
 from __future__ import annotations

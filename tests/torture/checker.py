@@ -3,7 +3,8 @@ Judges a run by the ledgers of the peers and the engine's public commands, by no
 
 I1 nothing acked is lost · I2 order · I3 no message at a receiver it was not routed to · I4 the
 record is complete · I5 no AA without a stored message · I6 duplicates within the bound · I7
-bounded memory and files · I8 no patient data outside the sealed store · I9 the queue drains · I10 exact bytes.
+bounded memory and files · I8 no patient data outside the sealed store · I9 the queue drains
+I10 exact bytes.
 """
 
 from __future__ import annotations
