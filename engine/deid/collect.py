@@ -37,25 +37,11 @@ def collector(kind: str, datatype: str, *, towns: bool = True) -> Collector | No
         return _query
     if kind not in _PERSONAL:
         return None
-    if datatype in shapes.PERSON:
-        return _person
-    if datatype in shapes.STAFF:
-        return _staff
-    if datatype in shapes.STAFF_NESTED:
-        return _nested_staff
-    if datatype in shapes.NUMBER or datatype in shapes.ENTITY or datatype in ("PLN", "DLN"):
-        return _number
-    if datatype in shapes.ADDRESS:
-        return _address if towns else _street
-    if datatype in shapes.PHONE:
-        return _phone
     if datatype in shapes.DATE:
         return _birth if kind in ("birth_date", "relative", "staff_private") else None
-    if datatype == "XON":
-        return _organisation
-    if datatype == "ST":
-        return _text
-    return None
+    if datatype in shapes.ADDRESS:
+        return _address if towns else _street
+    return _BY_DATATYPE.get(datatype)
 
 
 def _person(value: str, run: Run) -> None:
@@ -153,3 +139,14 @@ def _text(value: str, run: Run) -> None:
         run.identifiers.add_id(text)
     else:
         run.identifiers.add_town(text)
+
+
+_BY_DATATYPE: dict[str, Collector] = {
+    **dict.fromkeys(shapes.PERSON, _person),
+    **dict.fromkeys(shapes.STAFF, _staff),
+    **dict.fromkeys(shapes.STAFF_NESTED, _nested_staff),
+    **dict.fromkeys((*shapes.NUMBER, *shapes.ENTITY, "PLN", "DLN"), _number),
+    **dict.fromkeys(shapes.PHONE, _phone),
+    "XON": _organisation,
+    "ST": _text,
+}

@@ -12,8 +12,8 @@ from engine.deid.run import Run
 #: record, account and visit numbers: they find the patient in the hospital's own systems
 HOSPITAL_TYPES = frozenset(
     {
-        "", "MR", "MRT", "PI", "PT", "PN", "AN", "ANC", "AND", "ANON", "ANT", "VN", "PI-MR", "AM", "LR",
-        "LMR", "MA-MR", "XX", "U", "WP", "RI", "RRI", "EI", "FI", "EN", "PE", "BA", "BR", "ALT", "PRE", "AVN",
+        "", "MR", "MRT", "PI", "PT", "PN", "AN", "ANC", "AND", "ANON", "ANT", "VN", "AM", "LR", "LMR",
+        "XX", "U", "WP", "RI", "RRI", "EI", "FI", "EN", "PE", "BA", "BR", "ALT", "PRE", "AVN",
     }
 )  # fmt: skip
 INSURANCE_TYPES = frozenset(

@@ -81,7 +81,10 @@ class CompiledProfile:
         )
         self.accepts_live_shift = any(layer.accept_live_shift for layer in layers)
         self._keep_places = frozenset(
-            place for place, kind, action in decided if action == "keep" and kind in FINDS_SOMEBODY
+            place
+            for place, kind, action in decided
+            if (action == "keep" and kind in FINDS_SOMEBODY)
+            or (action == "scrub" and kind == "address")
         )
         self._birth_places = frozenset(
             place for place, kind, action in decided if kind == "date" and action == "keep"

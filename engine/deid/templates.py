@@ -87,7 +87,7 @@ def _own_path(expression: str) -> Path | None:
 
 
 def pseudonym_at(path: Path, message: Message, run: Run) -> str:
-    """Return the pseudonym that the action would put at *path*; "" where the message has nothing."""
+    """Return the pseudonym the action would put at *path*; "" where there is nothing."""
     if path.field is None:
         return ""
     row = catalogue().get((path.segment, path.field))
