@@ -206,6 +206,12 @@ def decide_on_written(attempt: Try, now: float) -> Decision:
     )
 
 
+def decide_on_unwritable(attempt: Try, what: str, policy: DeliveryPolicy, now: float) -> Decision:
+    """Return what it means that a file can never be written: a person is needed."""
+    tried = _attempt(attempt, now, AttemptOutcome.REFUSED, what)
+    return Decision(_parked(attempt, policy, tried, ParkCode.FILE, what, uncertain=False))
+
+
 def decide_on_late_nack(
     delivery_id: str, token: int, ack: Ack, policy: DeliveryPolicy, now: float, *, raw: bytes
 ) -> Settlement | None:
@@ -358,6 +364,7 @@ __all__ = [
     "decide_on_late_nack",
     "decide_on_timeout",
     "decide_on_trouble",
+    "decide_on_unwritable",
     "decide_on_written",
     "is_ack_promised",
     "tries_of",

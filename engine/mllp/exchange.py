@@ -2,15 +2,19 @@
 One connection's turn-taking: a message goes out, its answer comes in, the next may go.
 
 Rules of this file: every move is in the table; nothing here knows a socket, a clock or what an
-ack says. A frame that comes while nothing was asked is no answer, however it looks: that is how
-a late ack would be taken for the next message's.
+ack says. What comes while nothing was asked is no answer, however it looks: that is how a late
+ack would be taken for the next message's.
 """
 
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import NamedTuple
 
-from engine.mllp.frames import Discarded, Event, Frame, FrameDecoder, encode_frame
+from engine.mllp.frames import Discarded, Frame, FrameDecoder, encode_frame
+
+#: bytes around the body of a frame
+_ENVELOPE_BYTES = 3
 
 
 class ExchangeState(StrEnum):
@@ -45,12 +49,29 @@ class ExchangeError(Exception):
     """A move was made out of turn; that is a defect of the caller."""
 
 
+class Answer(NamedTuple):
+    """A frame that came while a message was in flight."""
+
+    body: bytes
+
+
+class Unasked(NamedTuple):
+    """What is thrown away: junk (body is b""), or a frame nobody waited for."""
+
+    size_bytes: int
+    body: bytes = b""
+
+
+class TooLong(NamedTuple):
+    """An answer beyond the limit."""
+
+
 class Exchange:
     """
     The sending side of one MLLP connection.
 
     Args:
-        max_answer_bytes: an answer beyond this is reported as garbage.
+        max_answer_bytes: an answer beyond this is `TooLong`.
     """
 
     __slots__ = ("_decoder", "state")
@@ -72,24 +93,24 @@ class Exchange:
         """Say that the connection is gone or not to be trusted any more."""
         self._move(Move.CLOSE)
 
-    def feed(self, chunk: bytes) -> tuple[list[Event], int]:
+    def feed(self, chunk: bytes) -> list[Answer | Unasked | TooLong]:
         """
-        Return the answers in *chunk* and how many bytes are to be thrown away.
+        Return what *chunk* completes, judged by whose turn it is now.
 
-        While nothing is in flight everything is thrown away. The caller may settle between two
-        answers; what is left then was not asked for, and is the caller's to count.
+        An ack is complete at its FS: waiting for a CR that some peers leave out gains nothing.
         """
-        if self.state is not ExchangeState.WAITING:
-            was_inside = self._decoder.is_inside_frame
-            if was_inside or chunk.find(b"\x0b") >= 0:
-                self._decoder.feed(chunk)
-                self._decoder.close_frame()
-            return [], len(chunk)
-        events = self._decoder.feed(chunk)
-        # An ack is complete at its FS: waiting for a CR that some peers leave out gains nothing.
-        events += self._decoder.close_frame()
-        discarded = sum(event.size_bytes for event in events if isinstance(event, Discarded))
-        return [event for event in events if not isinstance(event, Discarded)], discarded
+        is_waiting = self.state is ExchangeState.WAITING
+        found: list[Answer | Unasked | TooLong] = []
+        for event in self._decoder.feed(chunk) + self._decoder.close_frame():
+            if isinstance(event, Discarded):
+                found.append(Unasked(event.size_bytes))
+            elif not isinstance(event, Frame):
+                found.append(TooLong())
+            elif is_waiting:
+                found.append(Answer(event.body))
+            else:
+                found.append(unasked(event.body))
+        return found
 
     def _move(self, move: Move) -> None:
         after = MOVES.get((self.state, move))
@@ -98,4 +119,6 @@ class Exchange:
         self.state = after
 
 
-__all__ = ["MOVES", "Exchange", "ExchangeError", "ExchangeState", "Frame", "Move"]
+def unasked(body: bytes) -> Unasked:
+    """Return a frame's body as something that nobody waited for."""
+    return Unasked(len(body) + _ENVELOPE_BYTES, body)

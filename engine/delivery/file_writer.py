@@ -1,0 +1,159 @@
+"""
+Writes deliveries as files: whole or not at all, never over another file.
+
+Rules of this file: temporary name, fsync, link without overwrite, fsync of the directory. A file
+that is there already with the same bytes is this delivery (a crash came between link and
+settlement); with other bytes the name gets a suffix. Runs in a thread.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from engine.delivery.settlement import (
+    Decision,
+    Try,
+    decide_on_trouble,
+    decide_on_unwritable,
+    decide_on_written,
+)
+from engine.model.states import AttemptOutcome
+
+if TYPE_CHECKING:
+    from engine.delivery.channel import OutboundChannel
+
+#: suffixes tried before a person has to look
+_MOST_SUFFIXES = 1000
+#: what a retry does not mend
+_LASTING = frozenset({errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ})
+
+#: (function, done): runs *function* in a thread, then done on the loop with its result or error
+InThread = Callable[[Callable[[], Any], Callable[[Any], None]], None]
+
+
+class Unwritable(Exception):
+    """The delivery can never be written under this name."""
+
+
+def write_file(directory: Path, name: str, body: bytes, *, temporary: str) -> Path:
+    """
+    Return the path under which *body* now stands, durable.
+
+    Args:
+        temporary: name for the unfinished file, the same for every try of a delivery.
+
+    Raises:
+        Unwritable: the name cannot be used, or too many others have it.
+        OSError: the directory or the disk; trying again may help.
+
+    Effects: writes and syncs; makes the directory if it is missing.
+    """
+    if not name or name.startswith(".") or "/" in name or "\0" in name:
+        raise Unwritable("the file name is empty, begins with a dot or holds a slash")
+    directory.mkdir(mode=0o750, parents=True, exist_ok=True)
+    unfinished = directory / f".{temporary}.tmp"
+    try:
+        with open(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o640), "wb") as file:
+            file.write(body)
+            file.flush()
+            os.fsync(file.fileno())
+        target = _link(unfinished, directory / name, body)
+    except OSError as error:
+        if error.errno in _LASTING:
+            raise Unwritable(f"the file name cannot be used: {error.strerror}") from None
+        raise
+    finally:
+        unfinished.unlink(missing_ok=True)
+    _sync_directory(directory)
+    return target
+
+
+def _link(unfinished: Path, target: Path, body: bytes) -> Path:
+    for number in range(_MOST_SUFFIXES):
+        place = target if not number else target.with_stem(f"{target.stem}-{number}")
+        try:
+            os.link(unfinished, place)
+        except FileExistsError:
+            if _holds(place, body):
+                return place
+        else:
+            return place
+    raise Unwritable(f"{_MOST_SUFFIXES} other files have this name")
+
+
+def _holds(path: Path, body: bytes) -> bool:
+    return path.stat().st_size == len(body) and path.read_bytes() == body
+
+
+def _sync_directory(directory: Path) -> None:
+    handle = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+@dataclass(frozen=True, slots=True)
+class FileTarget:
+    """Where files go."""
+
+    directory: Path
+
+
+class FileSender:
+    """The sender of one lane of a file channel."""
+
+    def __init__(self, channel: OutboundChannel, target: FileTarget, in_thread: InThread) -> None:
+        self._channel = channel
+        self._target = target
+        self._in_thread = in_thread
+        self._is_stopped = False
+
+    def send(self, attempt: Try, done: Callable[[Decision], None]) -> None:
+        """Write once; *done* is called once with what is to be done now."""
+        delivery = attempt.delivery
+        name = delivery.file_name or f"{delivery.delivery_id}.hl7"
+
+        def write() -> Path:
+            return write_file(
+                self._target.directory, name, delivery.body, temporary=delivery.delivery_id
+            )
+
+        def written(result: Any) -> None:
+            if not self._is_stopped:
+                decision, outcome, what = self._decide(attempt, result)
+                self._channel.tried(attempt, outcome, what)
+                done(decision)
+
+        self._in_thread(write, written)
+
+    def probe(self, done: Callable[[bool], None]) -> None:
+        """Nothing to see in advance: the next try tells."""
+        done(False)
+
+    def stop(self) -> None:
+        """A file being written is finished, and found again at the next start."""
+        self._is_stopped = True
+
+    def _decide(self, attempt: Try, result: Any) -> tuple[Decision, AttemptOutcome, str]:
+        channel = self._channel
+        now = channel.seams.clock.now()
+        if isinstance(result, Path):
+            channel.is_connected = True
+            return decide_on_written(attempt, now), AttemptOutcome.ACKED, ""
+        if isinstance(result, Unwritable):
+            what = str(result)
+            decision = decide_on_unwritable(attempt, what, channel.policy, now)
+            return decision, AttemptOutcome.REFUSED, what
+        channel.is_connected = False
+        reason = result.strerror if isinstance(result, OSError) else type(result).__name__
+        what = f"the file could not be written: {reason}"
+        decision = decide_on_trouble(
+            attempt, AttemptOutcome.REFUSED, what, channel.policy, now, channel.seams.dice()
+        )
+        return decision, AttemptOutcome.REFUSED, what

@@ -1,0 +1,442 @@
+"""
+A lane: the head of the queue is sent, settled, committed, and only then comes the next.
+
+Rules of this file: one delivery in flight; at most `settle_window` settlements that are not yet
+committed, none beside one that parks; a delivery with keys of several lanes waits until each of
+them has reached it. What a reply means is decided elsewhere; this is the order of events.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Protocol
+
+from engine.delivery.policy import DeliveryPolicy
+from engine.delivery.settlement import (
+    NO_TRIES,
+    Decision,
+    Tries,
+    Try,
+    decide_before_send,
+    tries_of,
+    wait_before,
+)
+from engine.delivery.window import Window
+from engine.model.clock import Clock
+from engine.model.errors import Fenced, StoreFull
+from engine.model.records import DueDelivery, Settlement
+from engine.model.states import AttemptOutcome, DeliveryState
+from engine.store.records import Settled
+
+_log = logging.getLogger(__name__)
+
+#: seconds between two looks whether a peer that could not be reached is back
+_PROBE_EVERY_S = 5.0
+#: seconds before a settlement is offered again to a store that is full
+_FULL_WAIT_S = 1.0
+_TROUBLE = frozenset({AttemptOutcome.REFUSED, AttemptOutcome.BROKEN})
+
+
+class Sender(Protocol):
+    """How a lane gets one delivery to its receiver."""
+
+    def send(self, attempt: Try, done: Callable[[Decision], None]) -> None:
+        """Try once; *done* is called once, never from within."""
+        ...
+
+    def probe(self, done: Callable[[bool], None]) -> None:
+        """See whether the receiver can be reached, without sending anything."""
+        ...
+
+    def stop(self) -> None:
+        """Close; a try in flight ends without a decision."""
+        ...
+
+
+class Group(Protocol):
+    """The other lanes of the channel, as far as one lane needs them."""
+
+    def may_go(self, lane: int, delivery: DueDelivery) -> bool:
+        """Say that *lane* has reached *delivery*; return whether it may send it now."""
+        ...
+
+    def is_gone(self, delivery: DueDelivery) -> bool:
+        """Return whether another lane has settled it already."""
+        ...
+
+    def settled(self, delivery: DueDelivery, settlement: Settlement, settled: Settled) -> None:
+        """Hear of a committed settlement."""
+        ...
+
+    def rate_wait_s(self) -> float:
+        """Take a place in the rate, and return the seconds until it."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class LaneSeams:
+    """What a lane is handed."""
+
+    #: Twisted's clock: callLater
+    reactor: Any
+    clock: Clock
+    #: 0.0 up to 1.0, for the jitter of waits
+    dice: Callable[[], float]
+    #: the writer's submit
+    submit: Callable[[Any, Callable[[Any], None]], None]
+    #: runs a function of the store elsewhere than on the loop, then done with its result or error
+    read: Callable[[Callable[[Any], Any], Callable[[Any], None]], None]
+
+
+class LaneState(StrEnum):
+    """What a lane is doing, for status."""
+
+    IDLE = "idle"
+    SENDING = "sending"
+    SETTLING = "settling"
+    WAITING = "waiting"
+    MEETING = "meeting"
+    PAUSED = "paused"
+    HALTED = "halted"
+    STOPPED = "stopped"
+
+
+class Lane:
+    """
+    One lane of an outbound channel.
+
+    Args:
+        token: fencing token of this lane.
+        group: the channel's lanes together.
+    """
+
+    def __init__(
+        self,
+        index: int,
+        token: int,
+        policy: DeliveryPolicy,
+        sender: Sender,
+        group: Group,
+        seams: LaneSeams,
+    ) -> None:
+        self.index = index
+        self.policy = policy
+        self.token = token
+        self._sender = sender
+        self._group = group
+        self._seams = seams
+        self._window = Window(self._read_page, changed=self.advance, lost=self.stop)
+        #: others changed the queue; it is read anew as soon as nothing is in flight
+        self._is_reset_due = False
+        self._current: DueDelivery | None = None
+        #: deliveries whose settlement is being committed
+        self._unsettled: dict[str, int] = {}
+        #: a settlement that parks is being committed: what follows may be held
+        self._has_barrier = False
+        #: tries of the head since it was queued
+        self._tries: tuple[str, Tries] = ("", NO_TRIES)
+        self._is_loading_tries = False
+        self._timer: Any = None
+        self._is_trouble = False
+        self._rated = ""
+        self._expiring = ""
+        self._is_paused = False
+        self._is_halted = False
+        self._is_stopped = False
+        self._idle: list[Callable[[], None]] = []
+
+    # -- what others say -------------------------------------------------------------------
+
+    def offer(self, delivery: DueDelivery) -> None:
+        """Take a delivery that was just committed."""
+        self._window.offer(delivery)
+        if self._current is None:
+            self.advance()
+
+    def wake(self) -> None:
+        """Look at the queue anew: an operator, a release or a requeue changed it."""
+        self._is_halted = False
+        self._tries = ("", NO_TRIES)
+        self._stop_timer()
+        self._is_reset_due = True
+        self.advance()
+
+    def halt(self) -> None:
+        """Send no more until the queue is changed by an operator."""
+        self._is_halted = True
+
+    def pause(self) -> None:
+        """Let the try in flight finish, then send no more."""
+        self._is_paused = True
+        self._stop_timer()
+        self._tell_idle()
+
+    def resume(self) -> None:
+        """Go on."""
+        self._is_paused = False
+        self.advance()
+
+    def peer_is_back(self) -> None:
+        """End a wait that began because the receiver could not be reached."""
+        if self._timer is not None and self._is_trouble:
+            self._stop_timer()
+            self._is_trouble = False
+            self.advance(is_due=True)
+
+    def drop_keys(self, keys: tuple[bytes, ...], behind: DueDelivery) -> None:
+        """Forget what is held now."""
+        self._window.drop_keys(keys, behind)
+
+    def forget(self, delivery_id: str) -> None:
+        """Forget a delivery that was settled elsewhere, and go on."""
+        head = self._window.head
+        if self._window.discard(delivery_id) and head is not None:
+            if head.delivery_id == delivery_id:
+                self._stop_timer()
+            self.advance()
+
+    def expire(self, delivery_id: str) -> bool:
+        """Let a try of it in flight be the last; return False when none is in flight."""
+        if self._current is not None and self._current.delivery_id == delivery_id:
+            self._expiring = delivery_id
+            return True
+        return self._is_settling(delivery_id)
+
+    def stop(self) -> None:
+        """End at once; a try in flight is left uncertain, as after a crash."""
+        self._is_stopped = True
+        self._stop_timer()
+        self._sender.stop()
+        self._current = None
+        self._tell_idle()
+
+    def when_quiet(self, done: Callable[[], None]) -> None:
+        """Call *done* once nothing is in flight and nothing is being committed."""
+        if self.is_quiet:
+            done()
+        else:
+            self._idle.append(done)
+
+    @property
+    def is_quiet(self) -> bool:
+        """Return whether nothing is in flight and nothing is being committed."""
+        return self._current is None and not self._unsettled
+
+    @property
+    def is_drained(self) -> bool:
+        """Return whether there is nothing left to do."""
+        return self.is_quiet and self._window.is_idle
+
+    @property
+    def state(self) -> LaneState:
+        """Return what the lane is doing."""
+        if self._is_stopped:
+            return LaneState.STOPPED
+        if self._current is not None:
+            return LaneState.SENDING
+        if self._is_halted:
+            return LaneState.HALTED
+        if self._is_paused:
+            return LaneState.PAUSED
+        if self._timer is not None:
+            return LaneState.WAITING
+        if self._unsettled:
+            return LaneState.SETTLING
+        return LaneState.MEETING if len(self._window) else LaneState.IDLE
+
+    # -- the turn --------------------------------------------------------------------------
+
+    def advance(self, *, is_due: bool = False) -> None:
+        """Send the head if everything allows it; *is_due* says that its wait is over."""
+        if (
+            self._current is not None
+            or self._timer is not None
+            or self._has_barrier
+            or self._is_paused
+            or self._is_halted
+            or self._is_stopped
+            or len(self._unsettled) >= self.policy.settle_window
+        ):
+            return
+        if self._is_reset_due:
+            if self._unsettled:
+                return
+            self._is_reset_due = False
+            self._window.reset()
+        head = self._window.head
+        while head is not None and len(head.order_keys) > 1 and self._group.is_gone(head):
+            self._window.pop()
+            head = self._window.head
+        if head is None:
+            self._tell_idle()
+        elif not self._is_settling(head.delivery_id) and (
+            len(head.order_keys) < 2 or self._group.may_go(self.index, head)
+        ):
+            self._begin(head, is_due=is_due)
+
+    def _begin(self, head: DueDelivery, *, is_due: bool) -> None:
+        policy = self.policy
+        now = self._seams.clock.now()
+        settlement = decide_before_send(head, self.token, policy, now)
+        if settlement is not None:
+            self._window.pop()
+            self._settle(head, settlement)
+            return
+        if head.due_at and not is_due:
+            wait_s = wait_before(head, policy, now)
+            if wait_s > 0.0:
+                self._wait(wait_s)
+                return
+        if policy.rate_per_s is not None and self._rated != head.delivery_id:
+            self._rated = head.delivery_id
+            wait_s = self._group.rate_wait_s()
+            if wait_s > 0.0:
+                self._wait(wait_s)
+                return
+        if self._tries[0] != head.delivery_id:
+            if head.attempts:
+                self._load_tries(head)
+                return
+            self._tries = (head.delivery_id, NO_TRIES)
+        self._rated = ""
+        self._current = head
+        self._sender.send(Try(head, self.token, self._tries[1], now), self._decided)
+
+    def _load_tries(self, head: DueDelivery) -> None:
+        """Have earlier attempts read: they count against the budgets after a restart too."""
+        if self._is_loading_tries:
+            return
+        self._is_loading_tries = True
+
+        def got(stored: Any) -> None:
+            self._is_loading_tries = False
+            known = [] if isinstance(stored, Exception) else stored[-head.attempts :]
+            self._tries = (head.delivery_id, tries_of(each.attempt for each in known))
+            self.advance(is_due=True)
+
+        self._seams.read(lambda store: store.get_attempts(head.delivery_id), got)
+
+    def _decided(self, decision: Decision) -> None:
+        """The try ended: settle it, and see when to go on."""
+        current = self._current
+        settlement = decision.settlement
+        if self._is_stopped or current is None or settlement is None:
+            return
+        self._current = None
+        if settlement.state is DeliveryState.PENDING and self._expiring == current.delivery_id:
+            settlement = Settlement(
+                current.delivery_id, self.token, DeliveryState.EXPIRED, settlement.attempt
+            )
+        self._expiring = ""
+        attempt = settlement.attempt
+        if settlement.state is DeliveryState.PENDING:
+            if attempt is not None:
+                name, tries = self._tries
+                self._tries = (name, tries.plus(attempt.outcome, attempt.at))
+                self._is_trouble = attempt.outcome in _TROUBLE
+            self._settle(current, settlement)
+            if not self._is_paused:
+                self._wait(decision.retry_in_s or 0.0)
+            return
+        self._is_trouble = False
+        self._window.discard(current.delivery_id)
+        self._settle(current, settlement)
+        self.advance()
+
+    # -- settling --------------------------------------------------------------------------
+
+    def _settle(self, delivery: DueDelivery, settlement: Settlement) -> None:
+        name = settlement.delivery_id
+        self._unsettled[name] = self._unsettled.get(name, 0) + 1
+        if settlement.state is DeliveryState.PARKED:
+            self._has_barrier = True
+        self._submit(delivery, settlement)
+
+    def note(self, delivery: DueDelivery, settlement: Settlement) -> None:
+        """Make something durable beside the try: a commit ack, a late refusal."""
+        self._seams.submit(settlement, lambda result: self._noted(delivery, settlement, result))
+
+    def _noted(self, delivery: DueDelivery, settlement: Settlement, result: Any) -> None:
+        if type(result) is Settled and settlement.state is not DeliveryState.PENDING:
+            self._group.settled(delivery, settlement, result)
+
+    def _submit(self, delivery: DueDelivery, settlement: Settlement) -> None:
+        self._seams.submit(settlement, lambda result: self._settled(delivery, settlement, result))
+
+    def _settled(self, delivery: DueDelivery, settlement: Settlement, result: Any) -> None:
+        """The store answered: the settlement is durable, or has to wait."""
+        if isinstance(result, StoreFull) and not self._is_stopped:
+            self._seams.reactor.callLater(_FULL_WAIT_S, self._submit, delivery, settlement)
+            return
+        left = self._unsettled.pop(settlement.delivery_id, 1) - 1
+        if left > 0:
+            self._unsettled[settlement.delivery_id] = left
+        if isinstance(result, Fenced):
+            self.stop()
+            return
+        if settlement.state is DeliveryState.PARKED:
+            self._has_barrier = False
+        if type(result) is not Settled or not result.ok:
+            self._not_settled(delivery, result)
+        else:
+            self._is_halted = self._is_halted or result.halted
+            if settlement.state is not DeliveryState.PENDING:
+                self._group.settled(delivery, settlement, result)
+        self.advance()
+        self._tell_idle()
+
+    def _not_settled(self, delivery: DueDelivery, result: Any) -> None:
+        """Someone else moved the delivery, or the store did not take it: look anew."""
+        _log.warning(
+            "a settlement was not applied",
+            extra={
+                "delivery_id": delivery.delivery_id,
+                "outbound": delivery.outbound,
+                "reason": type(result).__name__,
+            },
+        )
+        self._stop_timer()
+        self._is_reset_due = True
+
+    # -- waiting ---------------------------------------------------------------------------
+
+    def _wait(self, seconds: float) -> None:
+        """Wait, looking from time to time whether an unreachable peer is back."""
+        self._stop_timer()
+        step_s = min(seconds, _PROBE_EVERY_S) if self._is_trouble else seconds
+        left_s = seconds - step_s
+        self._timer = self._seams.reactor.callLater(step_s, self._waited, left_s)
+
+    def _waited(self, left_s: float) -> None:
+        self._timer = None
+        if left_s <= 0.0:
+            self.advance(is_due=True)
+            return
+        self._wait(left_s)
+        self._sender.probe(self._probed)
+
+    def _probed(self, is_there: bool) -> None:
+        if is_there:
+            self.peer_is_back()
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    # -- inside ----------------------------------------------------------------------------
+
+    def _is_settling(self, delivery_id: str) -> bool:
+        return delivery_id in self._unsettled
+
+    def _read_page(self, n: int, after: DueDelivery | None, done: Callable[[Any], None]) -> None:
+        self._seams.read(lambda store: store.next(self.token, n, after), done)
+
+    def _tell_idle(self) -> None:
+        if self._idle and (self.is_quiet or self._is_stopped):
+            idle, self._idle = self._idle, []
+            for done in idle:
+                done()

@@ -1,0 +1,498 @@
+"""
+Sends a lane's deliveries over one MLLP connection and reads what comes back.
+
+Rules of this file: one connection, one message in flight; the deadline is for the whole answer,
+not for a byte; after a timeout, a garbled answer or an equal control id the connection is not used
+again. What an answer means is decided in settlement.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.error import ConnectionDone
+from twisted.internet.interfaces import IHandshakeListener, IPushProducer
+from twisted.internet.protocol import ClientFactory, Protocol, connectionDone
+from twisted.protocols.tls import TLSMemoryBIOFactory
+from twisted.python.failure import Failure as TypedFailure
+from zope.interface import implementer
+
+from engine.delivery.keepalive import set_keepalive
+from engine.delivery.policy import AckWanted
+from engine.delivery.reasons import describe_failure
+from engine.delivery.settlement import (
+    Decision,
+    Try,
+    decide_on_ack,
+    decide_on_garbage,
+    decide_on_late_nack,
+    decide_on_timeout,
+    decide_on_trouble,
+    decide_on_written,
+)
+from engine.hl7.ack import Ack, parse_ack
+from engine.hl7.errors import Hl7Error
+from engine.hl7.header import parse_header
+from engine.mllp.exchange import Answer, Exchange, ExchangeState, TooLong, Unasked, unasked
+from engine.model.records import DueDelivery
+from engine.model.states import AttemptOutcome
+
+if TYPE_CHECKING:
+    from engine.delivery.channel import OutboundChannel
+    from engine.delivery.tls import ClientTls
+
+# Twisted's Failure is only half typed.
+Failure: Any = TypedFailure
+#: earlier deliveries whose late refusal is still understood
+_MOST_RECENT = 1000
+#: bytes a second that a slow receiver must take at least while a message is written
+_SLOWEST_WRITE = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class MllpTarget:
+    """Where and how to connect; times in seconds."""
+
+    host: str
+    port: int
+    connect_timeout_s: float = 10.0
+    #: from the last byte sent to the matching ack
+    timeout_s: float = 30.0
+    max_answer_bytes: int = 16_000_000
+
+
+class MllpSender:
+    """
+    The sender of one lane.
+
+    Args:
+        channel: counts, policy and seams; hears of connections and of what is noted.
+        tls: gives each connection its certificates; None is plain.
+    """
+
+    def __init__(
+        self,
+        channel: OutboundChannel,
+        lane: int,
+        target: MllpTarget,
+        tls: ClientTls | None = None,
+    ) -> None:
+        self._channel = channel
+        self._lane = lane
+        self._target = target
+        self._tls = tls
+        self._reactor = channel.seams.reactor
+        self._connection: _Connection | None = None
+        #: a connection attempt under way
+        self._connecting: _Dial | None = None
+        self._try: Try | None = None
+        self._done: Callable[[Decision], None] | None = None
+        self._wanted = b""
+        self._deadline: Any = None
+        #: MSH-10 of the last send over this connection; None before the first
+        self._last_id: bytes | None = None
+        self._recent: OrderedDict[bytes, DueDelivery] = OrderedDict()
+        self._probes: list[Callable[[bool], None]] = []
+
+    # -- the lane asks ---------------------------------------------------------------------
+
+    def send(self, attempt: Try, done: Callable[[Decision], None]) -> None:
+        """Try once; *done* is called once with what is to be done now."""
+        self._try, self._done = attempt, done
+        self._wanted = control_id_of(attempt.delivery)
+        connection = self._connection
+        if connection is not None and self._wanted and self._wanted != self._last_id:
+            self._write(connection)
+            return
+        if connection is not None and self._last_id is None:
+            self._write(connection)
+            return
+        # An ack of the last message could not be told from this one's.
+        self._drop()
+        if self._connecting is None:
+            self._dial()
+
+    def probe(self, done: Callable[[bool], None]) -> None:
+        """Connect if not connected; a connection that stands is kept for the next send."""
+        if self._connection is not None:
+            done(True)
+            return
+        self._probes.append(done)
+        if self._connecting is None:
+            self._dial()
+
+    def stop(self) -> None:
+        """Close; a try in flight ends without a decision."""
+        self._try = self._done = None
+        self._probes.clear()
+        self._stop_deadline()
+        if self._connecting is not None:
+            self._connecting.cancel()
+            self._connecting = None
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+    # -- connecting ------------------------------------------------------------------------
+
+    def _dial(self) -> None:
+        self._connecting = dial = _Dial(self, self._target)
+        try:
+            options = self._tls.options() if self._tls is not None else None
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is told and tried again
+            self.failed(dial, Failure(error))
+            return
+        dial.start(self._reactor, options)
+
+    def connected(self, dial: _Dial, connection: _Connection) -> None:
+        """A connection stands, its handshake done."""
+        if dial is not self._connecting:
+            connection.abort()
+            return
+        self._connecting = None
+        self._connection = connection
+        self._last_id = None
+        self._channel.connected(self._lane)
+        probes, self._probes = self._probes, []
+        for done in probes:
+            done(True)
+        if self._try is not None and not self._try.is_sent:
+            self._write(connection)
+
+    def failed(self, dial: _Dial, reason: TypedFailure) -> None:
+        """No connection could be made."""
+        if dial is not self._connecting:
+            return
+        self._connecting = None
+        self._channel.is_connected = False
+        probes, self._probes = self._probes, []
+        for done in probes:
+            done(False)
+        if self._try is not None:
+            self._trouble(AttemptOutcome.REFUSED, describe_failure(reason))
+
+    def lost(self, connection: _Connection, reason: TypedFailure) -> None:
+        """A connection is gone."""
+        if connection is not self._connection:
+            return
+        self._connection = None
+        if self._try is not None and self._try.is_sent:
+            is_clean = isinstance(reason.value, ConnectionDone) and connection.is_flushed
+            self._trouble(AttemptOutcome.BROKEN, describe_failure(reason), is_clean=is_clean)
+
+    # -- writing ---------------------------------------------------------------------------
+
+    def _write(self, connection: _Connection) -> None:
+        attempt = self._try
+        if attempt is None:
+            return
+        self._try = replace(attempt, is_sent=True)
+        self._last_id = self._wanted
+        body = attempt.delivery.body
+        connection.write(connection.exchange.send(body))
+        if connection.is_flushed:
+            self.flushed(connection)
+        else:
+            slow_s = self._target.timeout_s + len(body) / _SLOWEST_WRITE
+            self._start_deadline(slow_s)
+
+    def flushed(self, connection: _Connection) -> None:
+        """The last byte was handed over: the time for the answer begins."""
+        attempt = self._try
+        if connection is not self._connection or attempt is None or not attempt.is_sent:
+            return
+        if self._channel.policy.ack is AckWanted.NONE:
+            # From another turn of the loop: a lane is never answered from within its send.
+            self._stop_deadline()
+            self._deadline = self._reactor.callLater(0, self._written)
+        else:
+            self._start_deadline(self._target.timeout_s)
+
+    def _written(self) -> None:
+        self._deadline = None
+        connection, attempt = self._connection, self._try
+        if connection is not None and attempt is not None:
+            connection.exchange.settle()
+            self._remember(attempt.delivery)
+            self._end(decide_on_written(attempt, self._now()), AttemptOutcome.ACKED)
+
+    # -- reading ---------------------------------------------------------------------------
+
+    def received(self, connection: _Connection, chunk: bytes) -> None:
+        """Bytes came; most of the time they are one ack."""
+        for event in connection.exchange.feed(chunk):
+            if isinstance(event, Answer):
+                if connection.exchange.state is ExchangeState.WAITING:
+                    self._answered(connection, event.body)
+                else:
+                    self._unasked(unasked(event.body))
+            elif isinstance(event, TooLong):
+                self._garbage("the answer is too long", b"")
+            else:
+                self._unasked(event)
+
+    def _answered(self, connection: _Connection, body: bytes) -> None:
+        attempt = self._try
+        if attempt is None:
+            return
+        try:
+            ack = parse_ack(body)
+        except Hl7Error as error:
+            self._garbage(f"the answer is no ack: {error.what}", body)
+            return
+        if ack.control_id_bytes != self._wanted:
+            self._channel.counts.mismatched_acks += 1
+            self._try = replace(attempt, is_mismatched=True)
+            self._late(ack, body)
+            return
+        policy, seams = self._channel.policy, self._channel.seams
+        decision = decide_on_ack(attempt, ack, policy, self._now(), seams.dice(), raw=body)
+        if decision.keeps_waiting:
+            self._try = replace(attempt, is_commit_acked=True)
+            if decision.settlement is not None:
+                self._channel.note(self._lane, attempt.delivery, decision.settlement)
+            return
+        connection.exchange.settle()
+        positive = ack.code[1] == "A"
+        outcome = AttemptOutcome.ACKED if positive else AttemptOutcome.NACK
+        self._remember(attempt.delivery)
+        self._end(decision, outcome, f"answered {ack.code}")
+
+    def _unasked(self, event: Unasked) -> None:
+        """Count what nobody waited for; a refusal of an earlier delivery is still heard."""
+        self._channel.counts.discarded_bytes += event.size_bytes
+        if event.body:
+            try:
+                ack = parse_ack(event.body)
+            except Hl7Error:
+                return
+            self._late(ack, event.body)
+
+    def _late(self, ack: Ack, body: bytes) -> None:
+        delivery = self._recent.get(ack.control_id_bytes)
+        if delivery is None:
+            return
+        settlement = decide_on_late_nack(
+            delivery.delivery_id,
+            self._channel.token_of(self._lane),
+            ack,
+            self._channel.policy,
+            self._now(),
+            raw=body,
+        )
+        if settlement is not None:
+            del self._recent[ack.control_id_bytes]
+            self._channel.note(self._lane, delivery, settlement)
+
+    def _remember(self, delivery: DueDelivery) -> None:
+        self._recent[self._wanted] = replace(delivery, body=b"")
+        self._recent.move_to_end(self._wanted)
+        if len(self._recent) > _MOST_RECENT:
+            self._recent.popitem(last=False)
+
+    # -- the end of a try ------------------------------------------------------------------
+
+    def _timed_out(self) -> None:
+        self._deadline = None
+        attempt = self._try
+        if attempt is not None:
+            self._drop()
+            seams = self._channel.seams
+            decision = decide_on_timeout(attempt, self._channel.policy, self._now(), seams.dice())
+            outcome = AttemptOutcome.MISMATCH if attempt.is_mismatched else AttemptOutcome.TIMEOUT
+            self._end(decision, outcome, "no matching answer in time")
+
+    def _garbage(self, what: str, body: bytes) -> None:
+        attempt = self._try
+        self._drop()
+        if attempt is not None and attempt.is_sent:
+            seams = self._channel.seams
+            decision = decide_on_garbage(
+                attempt, what, self._channel.policy, self._now(), seams.dice(), raw=body
+            )
+            self._end(decision, AttemptOutcome.GARBAGE, what)
+
+    def _trouble(self, outcome: AttemptOutcome, what: str, *, is_clean: bool = False) -> None:
+        attempt = self._try
+        if attempt is not None:
+            decision = decide_on_trouble(
+                attempt,
+                outcome,
+                what,
+                self._channel.policy,
+                self._now(),
+                self._channel.seams.dice(),
+                is_clean_close=is_clean,
+            )
+            self._end(decision, outcome, what)
+
+    def _end(self, decision: Decision, outcome: AttemptOutcome, what: str = "") -> None:
+        attempt, done = self._try, self._done
+        self._try = self._done = None
+        self._stop_deadline()
+        if decision.closes:
+            self._drop()
+        if attempt is not None and done is not None:
+            self._channel.tried(attempt, outcome, what)
+            done(decision)
+
+    def _drop(self) -> None:
+        """Use this connection no more; what it may still bring is not looked at."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.abort()
+
+    def _start_deadline(self, seconds: float) -> None:
+        self._stop_deadline()
+        self._deadline = self._reactor.callLater(seconds, self._timed_out)
+
+    def _stop_deadline(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+    def _now(self) -> float:
+        return self._channel.seams.clock.now()
+
+
+class _Dial(ClientFactory):
+    """One attempt to connect, handshake included, within its time."""
+
+    noisy = False
+
+    def __init__(self, sender: MllpSender, target: MllpTarget) -> None:
+        self._sender = sender
+        self._target = target
+        self._connector: Any = None
+        self._timer: Any = None
+        self.is_tls = False
+
+    def start(self, reactor: Any, tls_options: Any) -> None:
+        """Connect."""
+        target = self._target
+        factory: Any = self
+        if tls_options is not None:
+            self.is_tls = True
+            factory = TLSMemoryBIOFactory(tls_options, True, self)  # type: ignore[arg-type]
+            factory.noisy = False
+        self._timer = reactor.callLater(target.connect_timeout_s, self._too_late)
+        # The connector's own timeout would not cover the handshake.
+        self._connector = reactor.connectTCP(target.host, target.port, factory, timeout=None)
+
+    def cancel(self) -> None:
+        """Give up quietly."""
+        self._stop_timer()
+        if self._connector is not None:
+            self._connector.disconnect()
+
+    def buildProtocol(self, address: Any) -> _Connection:
+        """Return the connection; Twisted asks."""
+        return _Connection(self._sender, self, self._target.max_answer_bytes)
+
+    def clientConnectionFailed(self, connector: Any, reason: TypedFailure) -> None:
+        """Twisted could not connect."""
+        self._stop_timer()
+        self._sender.failed(self, reason)
+
+    def established(self, connection: _Connection) -> None:
+        """The connection stands, its handshake done."""
+        self._stop_timer()
+        self._sender.connected(self, connection)
+
+    def ended_early(self, reason: TypedFailure) -> None:
+        """The connection ended before it stood."""
+        self._stop_timer()
+        self._sender.failed(self, reason)
+
+    def _too_late(self) -> None:
+        self._timer = None
+        self._sender.failed(self, Failure(TimeoutError()))
+        if self._connector is not None:
+            self._connector.disconnect()
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+
+@implementer(IHandshakeListener, IPushProducer)
+class _Connection(Protocol):
+    """The thin protocol between a transport and the sender."""
+
+    transport: Any
+
+    def __init__(self, sender: MllpSender, dial: _Dial, max_answer_bytes: int) -> None:
+        self.exchange = Exchange(max_answer_bytes)
+        self._sender = sender
+        self._dial = dial
+        self._stands = False
+        #: whether everything written was handed to the kernel
+        self.is_flushed = True
+
+    def connectionMade(self) -> None:
+        """Stand, unless a handshake comes first."""
+        set_keepalive(self.transport)
+        self.transport.registerProducer(self, True)
+        if not self._dial.is_tls:
+            self._stand()
+
+    def handshakeCompleted(self) -> None:
+        """The receiver's certificate was checked and is good."""
+        self._stand()
+
+    def dataReceived(self, chunk: bytes) -> None:
+        """Hand on."""
+        self._sender.received(self, chunk)
+
+    def connectionLost(self, reason: TypedFailure = connectionDone) -> None:
+        """Hand on."""
+        self.exchange.close()
+        if self._stands:
+            self._sender.lost(self, reason)
+        else:
+            self._dial.ended_early(reason)
+
+    def write(self, frame: bytes) -> None:
+        """Write; is_flushed tells whether it went out at once."""
+        self.transport.write(frame)
+
+    def pauseProducing(self) -> None:
+        """The transport has more than it can hand over."""
+        self.is_flushed = False
+
+    def resumeProducing(self) -> None:
+        """The transport has handed everything over."""
+        if not self.is_flushed:
+            self.is_flushed = True
+            self._sender.flushed(self)
+
+    def stopProducing(self) -> None:
+        """The transport is gone."""
+
+    def close(self) -> None:
+        """Close in good order."""
+        self.transport.unregisterProducer()
+        self.transport.loseConnection()
+
+    def abort(self) -> None:
+        """Drop at once."""
+        self.transport.unregisterProducer()
+        self.transport.abortConnection()
+
+    def _stand(self) -> None:
+        self._stands = True
+        self._dial.established(self)
+
+
+def control_id_of(delivery: DueDelivery) -> bytes:
+    """Return MSH-10 of an output byte for byte, as an ack must repeat it."""
+    if delivery.control_id.isascii() and "\\" not in delivery.control_id:
+        return delivery.control_id.encode("ascii")
+    try:
+        return parse_header(delivery.body).control_id_bytes
+    except Hl7Error:
+        return delivery.control_id.encode("utf-8", "surrogateescape")

@@ -1,0 +1,414 @@
+"""
+An inbound channel: listener, acceptance and store put together.
+
+Rules of this file: messages are submitted to the store in the order in which their frames were
+completed, also when a Python step of an earlier one finishes later; an ack leaves only after the
+commit; after a fence nothing is answered at all.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from datetime import datetime, tzinfo
+from typing import TYPE_CHECKING, Any, Protocol
+
+from twisted.internet.defer import Deferred
+
+from engine.intake.acceptance import Acceptance, Facts
+from engine.intake.batches import BatchAnswer, is_batch
+from engine.intake.connection import Reply
+from engine.intake.delivered_by import Awaited, DeliveryWaits
+from engine.intake.policy import AckWhen, DeliveredBy
+from engine.model.clock import Clock
+from engine.model.errors import Fenced, StoreFull
+from engine.model.records import Accepted, Arrival, DueDelivery
+from engine.model.states import DeliveryState, MessageState
+from engine.store.records import AckGiven, IntakeLoss
+
+if TYPE_CHECKING:
+    from engine.intake.listener import ListenerCounts, MllpListener
+    from engine.pipeline.route import PythonAnswer, PythonCall
+
+_log = logging.getLogger(__name__)
+
+#: seconds between two reports of lost bytes to the ledger
+_LOSS_EVERY_S = 10.0
+
+
+class Submits(Protocol):
+    """The writer, as far as a channel needs it."""
+
+    def submit(self, work: Any, done: Callable[[Any], None]) -> None:
+        """Have *work* committed, then run *done* on the loop."""
+        ...
+
+    def call(self, function: Callable[[Any], Any], done: Callable[[Any], None]) -> None:
+        """Run *function* with the store, then *done* on the loop."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class IntakeSeams:
+    """What an inbound channel is handed."""
+
+    reactor: Any
+    clock: Clock
+    timezone: tzinfo
+    writer: Submits
+    #: draws the message id for an arrival time
+    draw_id: Callable[[float], str]
+    #: hands a committed delivery to its outbound channel
+    offer: Callable[[DueDelivery], None]
+    #: takes a delivery out of its outbound channel: (outbound, delivery id)
+    expire: Callable[[str, str], None]
+    call_python: Callable[[PythonCall], Deferred[PythonAnswer]]
+    #: seconds from a frame's last byte to its ack
+    observe_ack_s: Callable[[float], None] = lambda seconds: None
+    #: answers through `response`: (caller's body, answer, outbound) -> ack, None where none is set
+    respond: Callable[[bytes, bytes, Facts], bytes | None] = lambda body, answer, facts: None
+
+
+@dataclass(slots=True)
+class IntakeCounts:
+    """What a channel has taken since it was made; plain numbers, read by metrics and status."""
+
+    received: int = 0
+    received_bytes: int = 0
+    accepted: int = 0
+    rejected: int = 0
+    duplicates: int = 0
+    same_id_other_bytes: int = 0
+    #: answered AE because the store could not take it
+    not_stored: int = 0
+    last_received_at: float = 0.0
+    last_reject_reason: str = ""
+
+
+class _Item:
+    """One message between its frame and its ack."""
+
+    __slots__ = ("arrival", "channel", "facts", "reply", "size", "started_s")
+
+    def __init__(self, channel: InboundChannel, facts: Facts, reply: Any, started_s: float) -> None:
+        self.channel = channel
+        self.facts = facts
+        self.reply = reply
+        self.started_s = started_s
+        self.arrival: Arrival | None = None
+        self.size = 0
+
+    def committed(self, result: Any) -> None:
+        """Hear from the store."""
+        self.channel.committed(self, result)
+
+
+class InboundChannel:
+    """
+    One door: frames in, arrivals to the store, acks out.
+
+    Args:
+        acceptance: decides, under the running configuration; exchanged by a reload.
+    """
+
+    def __init__(self, name: str, acceptance: Acceptance, seams: IntakeSeams) -> None:
+        self.name = name
+        self.counts = IntakeCounts()
+        self.listener: MllpListener | None = None
+        self._acceptance = acceptance
+        self._seams = seams
+        self._budget: Any = None
+        #: in frame order; only the head may be submitted
+        self._queue: deque[_Item] = deque()
+        self._in_commit = 0
+        self._reported = (0, 0)
+        self._loss_timer: Any = None
+        self._waits = self._make_waits(acceptance)
+
+    # -- life ------------------------------------------------------------------------------
+
+    def attach(self, listener: MllpListener) -> None:
+        """Take *listener*'s frames; its counts and budget are this channel's."""
+        self.listener = listener
+        self._budget = listener.budget
+        self._loss_timer = self._seams.reactor.callLater(_LOSS_EVERY_S, self._report_loss)
+
+    @property
+    def in_flight_count(self) -> int:
+        """Return how many messages have been taken and not yet answered by the store."""
+        return len(self._queue) + self._in_commit
+
+    def reconfigure(self, acceptance: Acceptance) -> None:
+        """Treat frames from now on under another configuration; earlier ones keep theirs."""
+        if acceptance.policy.delivered_by is not None:
+            self._waits.choices = acceptance.policy.delivered_by
+        self._acceptance = acceptance
+
+    def stop(self) -> Deferred[None]:
+        """Take no new connection, answer what was taken, close; fires when all are gone."""
+        self._stop_loss_timer()
+        self._report_loss_now()
+        if self.listener is None:
+            done: Deferred[None] = Deferred()
+            done.callback(None)
+            return done
+        listener = self.listener
+        stopped = listener.stop_listening()
+        return stopped.addCallback(lambda _: listener.close_connections())
+
+    def abort(self) -> None:
+        """Drop everything unanswered: after a fence, or when waiting took too long."""
+        self._stop_loss_timer()
+        self._waits.stop()
+        if self.listener is not None:
+            self.listener.stop_listening()
+            self.listener.abort_connections()
+
+    # -- frames ----------------------------------------------------------------------------
+
+    def take_frame(self, body: bytes, reply: Reply) -> None:
+        """Decide about one frame; its ack follows by *reply* when it is stored."""
+        counts = self.counts
+        counts.received += 1
+        counts.received_bytes += len(body)
+        counts.last_received_at = self._seams.clock.now()
+        if is_batch(body):
+            answer = BatchAnswer(self._acceptance, body, reply, self._facts(reply.peer))
+            for part, place in answer.parts():
+                self._take(part, place)
+        else:
+            self._take(body, reply)
+
+    def take_oversize(self, head: bytes, reply: Reply) -> None:
+        """Refuse a frame beyond the limit: AR, counted, not kept."""
+        self.counts.received += 1
+        _log.warning("a frame beyond max_message was refused", extra={"inbound": self.name})
+        reply.give(self._acceptance.answer_oversize(head, self._facts(reply.peer)))
+
+    def _facts(self, peer: str) -> Facts:
+        now = self._seams.clock.now()
+        return Facts(self._seams.draw_id(now), now, peer)
+
+    def _take(self, body: bytes, reply: Any) -> None:
+        seams = self._seams
+        now = seams.clock.now()
+        facts = Facts(seams.draw_id(now), now, reply.peer)
+        item = _Item(self, facts, reply, seams.clock.monotonic())
+        steps = self._acceptance.accept(body, facts)
+        try:
+            call = next(steps)
+        except StopIteration as stop:
+            if self._queue:
+                item.arrival = stop.value
+                self._queue.append(item)
+            else:
+                self._submit(item, stop.value)
+            return
+        self._queue.append(item)
+        self._ask_python(item, steps, call)
+
+    def _ask_python(
+        self,
+        item: _Item,
+        steps: Generator[PythonCall, PythonAnswer, Arrival],
+        call: PythonCall,
+    ) -> None:
+        def answered(answer: Any) -> None:
+            try:
+                following = steps.send(answer)
+            except StopIteration as stop:
+                item.arrival = stop.value
+                self._submit_ready()
+                return
+            self._ask_python(item, steps, following)
+
+        def failed(failure: Any) -> None:
+            try:
+                following = steps.throw(failure.value)
+            except StopIteration as stop:
+                item.arrival = stop.value
+                self._submit_ready()
+                return
+            self._ask_python(item, steps, following)
+
+        self._seams.call_python(call).addCallbacks(answered, failed)
+
+    def _submit_ready(self) -> None:
+        """Submit what is decided at the head of the order."""
+        queue = self._queue
+        while queue and queue[0].arrival is not None:
+            item = queue.popleft()
+            arrival, item.arrival = item.arrival, None
+            if arrival is not None:
+                self._submit(item, arrival)
+
+    def _submit(self, item: _Item, arrival: Arrival) -> None:
+        item.arrival = arrival
+        size = 0
+        for delivery in arrival.deliveries:
+            if delivery.body is not None:
+                size += len(delivery.body)
+        item.size = size
+        if self._budget is not None:
+            self._budget.used += size
+        self._in_commit += 1
+        self._seams.writer.submit(arrival, item.committed)
+
+    # -- after the commit ------------------------------------------------------------------
+
+    def committed(self, item: _Item, result: Any) -> None:
+        """Answer the sender and hand the deliveries on, or say that it did not work."""
+        self._in_commit -= 1
+        arrival = item.arrival
+        if self._budget is not None and item.size:
+            self._budget.remove(item.size)
+        if arrival is None:
+            return
+        if type(result) is Accepted:
+            self._stored(item, arrival, result)
+            self._seams.observe_ack_s(self._seams.clock.monotonic() - item.started_s)
+        elif isinstance(result, Fenced):
+            item.reply.hang_up()
+        else:
+            self._not_stored(item, arrival, result)
+
+    def _stored(self, item: _Item, arrival: Arrival, accepted: Accepted) -> None:
+        counts = self.counts
+        waits = self._acceptance.policy.ack is AckWhen.DELIVERED_BY and not arrival.ack
+        if accepted.state is MessageState.ACCEPTED:
+            counts.accepted += 1
+            counts.same_id_other_bytes += accepted.same_id_other_bytes
+            if waits:
+                self._await(item, arrival, accepted)
+            else:
+                item.reply.give(accepted.ack)
+            if arrival.deliveries:
+                self._offer(arrival, accepted)
+        elif accepted.state is MessageState.DUPLICATE:
+            counts.duplicates += 1
+            if waits and not accepted.ack:
+                self._await_again(item, arrival, accepted.duplicate_of)
+            else:
+                item.reply.give(accepted.ack)
+        else:
+            counts.rejected += 1
+            counts.last_reject_reason = arrival.reject_reason
+            item.reply.give(accepted.ack)
+
+    def _offer(self, arrival: Arrival, accepted: Accepted) -> None:
+        offer = self._seams.offer
+        for new, state in zip(arrival.deliveries, accepted.delivery_states, strict=True):
+            if state is DeliveryState.PENDING and new.body is not None:
+                offer(
+                    DueDelivery(
+                        delivery_id=f"{accepted.message_id}.{new.number}",
+                        seq=accepted.seq,
+                        number=new.number,
+                        outbound=new.outbound,
+                        route=new.route,
+                        inbound=arrival.inbound,
+                        body=new.body,
+                        control_id=new.control_id,
+                        promises=new.promises,
+                        order_keys=new.order_keys,
+                        file_name=new.file_name,
+                        received_at=arrival.received_at,
+                        due_at=0.0,
+                        attempts=0,
+                        place=new.number,
+                    )
+                )
+
+    def _not_stored(self, item: _Item, arrival: Arrival, error: Any) -> None:
+        self.counts.not_stored += 1
+        full = isinstance(error, StoreFull)
+        text = "the store is full, send again later" if full else "it could not be stored"
+        if not full:
+            _log.error(
+                "a message could not be stored",
+                extra={"inbound": self.name, "code": getattr(error, "code", type(error).__name__)},
+            )
+        item.reply.give(self._acceptance.answer_failure(arrival.body, item.facts, text))
+
+    # -- delivered_by ----------------------------------------------------------------------
+
+    def delivery_settled(self, delivery_id: str, state: DeliveryState, answer: bytes) -> None:
+        """Hear from the outbound channels what became of a delivery of this channel."""
+        self._waits.settled(delivery_id, state, answer)
+
+    def _make_waits(self, acceptance: Acceptance) -> DeliveryWaits:
+        return DeliveryWaits(
+            self._seams.reactor,
+            acceptance.policy.delivered_by or DeliveredBy(""),
+            make_ack=self._make_awaited_ack,
+            expire=self._seams.expire,
+            keep=self._keep_ack,
+        )
+
+    def _await(self, item: _Item, arrival: Arrival, accepted: Accepted) -> None:
+        wanted = self._acceptance.policy.delivered_by
+        states = [
+            (f"{accepted.message_id}.{new.number}", state)
+            for new, state in zip(arrival.deliveries, accepted.delivery_states, strict=True)
+            if wanted is not None and new.outbound == wanted.outbound
+        ]
+        self._waits.begin(item.facts, arrival.body, item.reply, states)
+
+    def _await_again(self, item: _Item, arrival: Arrival, first_id: str) -> None:
+        """A resend of a message whose answer is not stored: wait with it, or see how it stands."""
+        if self._waits.join(first_id, item.reply):
+            return
+        wanted = self._acceptance.policy.delivered_by
+        outbound = wanted.outbound if wanted is not None else ""
+        facts = item.facts._replace(message_id=first_id)
+
+        def seen(stored: Any) -> None:
+            if isinstance(stored, Exception):
+                self._not_stored(item, arrival, stored)
+            elif not self._waits.join(first_id, item.reply):
+                states = [
+                    (each.delivery_id, each.state)
+                    for each in stored.deliveries
+                    if each.outbound == outbound
+                ]
+                self._waits.begin(facts, arrival.body, item.reply, states)
+
+        self._seams.writer.call(lambda store: store.get_message(first_id), seen)
+
+    def _make_awaited_ack(self, awaited: Awaited, code: str, text: str) -> bytes:
+        if code == "AA" and awaited.answer:
+            answer = self._seams.respond(awaited.body, awaited.answer, awaited.facts)
+            if answer is not None:
+                return answer
+        header = self._acceptance.find_header(awaited.body)
+        return self._acceptance.answer(header, awaited.facts, code, text)
+
+    def _keep_ack(self, message_id: str, ack: bytes, code: str) -> None:
+        self._seams.writer.submit(AckGiven(message_id, ack, code), lambda result: None)
+
+    # -- what was lost on the way ----------------------------------------------------------
+
+    def _report_loss(self) -> None:
+        self._loss_timer = self._seams.reactor.callLater(_LOSS_EVERY_S, self._report_loss)
+        self._report_loss_now()
+
+    def _report_loss_now(self) -> None:
+        """Tell the ledger of bytes and frames that never became a message."""
+        if self.listener is None:
+            return
+        counts: ListenerCounts = self.listener.counts
+        seen = (counts.discarded_bytes, counts.oversize_frames)
+        if seen == self._reported:
+            return
+        discarded, refused = seen[0] - self._reported[0], seen[1] - self._reported[1]
+        self._reported = seen
+        now = datetime.fromtimestamp(self._seams.clock.now(), self._seams.timezone)
+        loss = IntakeLoss(self.name, now.strftime("%Y%m%d"), discarded, refused)
+        self._seams.writer.submit(loss, lambda result: None)
+
+    def _stop_loss_timer(self) -> None:
+        if self._loss_timer is not None and self._loss_timer.active():
+            self._loss_timer.cancel()
+        self._loss_timer = None
