@@ -23,6 +23,8 @@ from engine.config.models.steps import STEP_ARGS, STEP_FORMS
 from engine.config.schema import FILE_KINDS, build_schema
 from engine.model import states
 from engine.pipeline.filters import FILTERS
+from tests.docs.example_site import errors_of, site_with_steps
+from tests.docs.mistakes import MISTAKES
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -147,6 +149,16 @@ def render_steps() -> str:
         parts.append(
             f"### `{kind}`\n\n{field.description} {about}\n{table}\n```yaml step\n{text}```\n"
         )
+    return "\n".join(parts)
+
+
+def render_mistakes() -> str:
+    """Return wrong steps with what `check` says to each."""
+    parts = []
+    for steps in MISTAKES:
+        told = errors_of(site_with_steps(steps))
+        findings = "\n".join(re.sub(r"^\S+ ", "", line) for line in told) or "(nothing)"
+        parts.append(f"```yaml mistake\n{steps}\n```\n```text\n{findings}\n```\n")
     return "\n".join(parts)
 
 
@@ -300,6 +312,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "commands": render_commands,
     "configuration": render_configuration,
     "steps": render_steps,
+    "mistakes": render_mistakes,
     "filters": render_filters,
     "states": render_states,
     "errors": render_errors,

@@ -9,12 +9,11 @@ from typing import NamedTuple
 
 import pytest
 
-from engine.check.site import check_site
-from engine.config.load import load_site
 from engine.config.models.steps import STEP_FORMS
 from engine.model import states
 from engine.pipeline.filters import FILTERS
 from tests.docs import render
+from tests.docs.example_site import errors_of, site_with_steps
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -88,50 +87,20 @@ def test_commands_in_pages_exist(page: Path) -> None:
     assert wrong == []
 
 
-WRAPPER = """
-inbound: {his: {mllp: {listen: "127.0.0.1:2901"}}}
-outbound:
-  lis: {mllp: {connect: "127.0.0.1:2902"}, order_by: PID-3.1}
-  mpi: {mllp: {connect: "127.0.0.1:2903"}}
-"""
-ROUTE = """
-routes:
-  to_lis:
-    from: his
-    types: [ORU^R01]
-    to: [lis, mpi]
-    steps:
-"""
-SITE = {
-    "medbus.yaml": b"site: docs\n",
-    "transforms/tables/sex.csv": b"hl7,lis\nM,1\nF,2\n",
-    "transforms/tables/codes.csv": b"loinc,his\n2345-7,GLU\n",
-    "transforms/adt_to_lis.yaml": b"steps:\n  - clear: [PID-19]\n",
-    "transforms/python/results.py": b"def flag_panic(message, context):\n    return message\n",
-    "transforms/templates/vxu.j2": b"MSH|^~\\&|{{ MSH-3 }}|||||||{{ control_id }}|P|2.5.1\n",
-    "transforms/deid/research.yaml": b"extends: safe_harbor\nkey: research\n",
-    "sample_messages/adt_a01.hl7": b"MSH|^~\\&|HIS|A|B|C|20261101||ADT^A01|1|P|2.5.1\rPID|1||1\r",
-}
-
-
-def errors_of(files: dict[str, bytes]) -> list[str]:
-    """Return the errors `check` finds in a site given as files."""
-    loaded = load_site(files, environ={}, env_name=None)
-    return [str(finding) for finding in check_site(loaded) if finding.severity == "error"]
-
-
-def site_with_steps(steps: str) -> dict[str, bytes]:
-    """Return a site whose only route has these steps."""
-    indented = "".join(f"      {line}\n" for line in steps.splitlines())
-    return {**SITE, "channels/docs.yaml": (WRAPPER + ROUTE + indented).encode()}
-
-
 @pytest.mark.parametrize(
     "block", [b for b in ALL_BLOCKS if b.language == "yaml" and b.note == "step"], ids=_id
 )
 def test_step_examples_pass_check(block: Block) -> None:
     """Every example of a step passes `check` as it stands in the page."""
     assert errors_of(site_with_steps(block.text)) == []
+
+
+@pytest.mark.parametrize(
+    "block", [b for b in ALL_BLOCKS if b.language == "yaml" and b.note == "mistake"], ids=_id
+)
+def test_mistakes_are_found(block: Block) -> None:
+    """Every mistake a page shows is refused by `check`."""
+    assert errors_of(site_with_steps(block.text)) != []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=_id)
@@ -155,7 +124,7 @@ def test_every_yaml_example_is_checked() -> None:
         _id(block)
         for block in ALL_BLOCKS
         if block.language == "yaml"
-        and block.note not in ("step",)
+        and block.note not in ("step", "mistake")
         and not block.note.startswith("file=")
         and block.page.name not in ("findings.md", "deidentification.md")
     ]
