@@ -1,0 +1,1 @@
+"""The steps of the language, one file per family."""

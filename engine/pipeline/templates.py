@@ -1,0 +1,263 @@
+"""
+Compiled templates: any text with ``{{ }}``, and the files of transforms/templates.
+
+Rules of this file: a template of literal text and values alone is run by closures; one with
+statements is run by Jinja. Where HL7 is wanted, values are escaped and what is raw is not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from jinja2 import nodes
+
+from engine.hl7.delimiters import DEFAULT_DELIMITERS
+from engine.hl7.errors import PathError
+from engine.hl7.escapes import escape
+from engine.hl7.path import FIRST, Path, parse_path
+from engine.pipeline.checks import Checker, Known
+from engine.pipeline.closures import Closer, Closure
+from engine.pipeline.failures import LanguageError
+from engine.pipeline.filter_specs import Kind
+from engine.pipeline.lowering import BOUND, Bound, Lowering
+from engine.pipeline.run import Run
+from engine.pipeline.syntax import ENVIRONMENT, ParsedTemplate, parse_template
+from engine.pipeline.text_filters import bounded
+from engine.pipeline.values import Raw, Value, text_of
+
+Functions = Mapping[str, Callable[..., Value]]
+#: how values are written
+Write = Callable[[Value], str]
+
+
+def as_hl7(value: Value) -> str:
+    """Return *value* as it stands inside HL7 in the default delimiters."""
+    text = text_of(value)
+    return text if isinstance(value, Raw) else escape(text, DEFAULT_DELIMITERS)
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """One template, ready to run."""
+
+    text: str
+    #: the text itself where nothing is computed
+    literal: str | None
+    #: whether a value is written as HL7 structure
+    has_raw: bool
+    paths: tuple[Path, ...]
+    offsets: tuple[int, ...]
+    tables: frozenset[str]
+    #: the value itself where the template is one ``{{ }}`` alone
+    single: Closure | None
+    kind: Kind
+    _render: Callable[[Run, Write, Write], str]
+
+    def render(self, run: Run) -> str:
+        """Return the text, nothing escaped."""
+        if self.literal is not None:
+            return self.literal
+        return self._render(run, text_of, str)
+
+    def render_hl7(self, run: Run) -> str:
+        """Return HL7 in the default delimiters: literals as they are, values escaped."""
+        if self.literal is not None:
+            return self.literal
+        return self._render(run, as_hl7, str)
+
+    def render_escaped(self, run: Run) -> str:
+        """Return HL7 in the default delimiters: all escaped but what is raw."""
+        return self._render(run, as_hl7, as_hl7)
+
+    def value(self, run: Run) -> Value:
+        """Return the value: a number stays one where the template is one ``{{ }}`` alone."""
+        return self.single(run) if self.single is not None else self.render(run)
+
+
+def compile_template(
+    text: str, known: Known, functions: Functions | None = None
+) -> tuple[Template | None, list[LanguageError]]:
+    """Return the template *text*, and all objections to it."""
+    if "{{" not in text and "{%" not in text and "{#" not in text:
+        return _literal(text), []
+    try:
+        parsed = parse_template(text)
+    except LanguageError as error:
+        return None, [error]
+    checker = Checker(known, parsed.rewritten, text)
+    kind = _check_body(checker, parsed.tree.body)
+    if checker.objections:
+        return None, checker.objections
+    closer = Closer(parsed.rewritten.paths, dict(known.site_vars), dict(functions or {}))
+    render = _with_closures(parsed, closer)
+    if render is None:
+        render = _with_jinja(parsed, known, dict(functions or {}))
+    template = Template(
+        text=text,
+        literal=None,
+        has_raw=any(node.name == "raw" for node in parsed.tree.find_all(nodes.Filter)),
+        paths=tuple(parsed.rewritten.paths),
+        offsets=tuple(parsed.rewritten.offsets),
+        tables=frozenset(checker.tables_used),
+        single=_single(parsed, closer),
+        kind=kind,
+        _render=render,
+    )
+    return template, []
+
+
+def _literal(text: str) -> Template:
+    return Template(
+        text=text, literal=text, has_raw=False, paths=(), offsets=(), tables=frozenset(),
+        single=None, kind=Kind.TEXT, _render=lambda run, write, literal: literal(text),
+    )  # fmt: skip
+
+
+def _with_closures(
+    parsed: ParsedTemplate, closer: Closer
+) -> Callable[[Run, Write, Write], str] | None:
+    """Return a renderer for literal text and values; None where there are statements."""
+    parts: list[str | Closure] = []
+    for statement in parsed.tree.body:
+        if not isinstance(statement, nodes.Output):
+            return None
+        for node in statement.nodes:
+            parts.append(
+                node.data if isinstance(node, nodes.TemplateData) else closer.close(node)
+            )  # fmt: skip
+    if len(parts) == 1 and not isinstance(parts[0], str):
+        only = parts[0]
+        return lambda run, write, literal: write(only(run))
+
+    def render(run: Run, write: Write, literal: Write) -> str:
+        texts = [
+            literal(part) if isinstance(part, str) else write(part(run)) for part in parts
+        ]  # fmt: skip
+        return bounded("".join(texts))
+
+    return render
+
+
+def _with_jinja(
+    parsed: ParsedTemplate, known: Known, functions: dict[str, Callable[..., Value]]
+) -> Callable[[Run, Write, Write], str]:
+    lowering = Lowering(parsed.rewritten.paths, dict(known.site_vars))
+    tree = lowering.template(parsed.tree)
+    tree.set_environment(ENVIRONMENT)
+    compiled = ENVIRONMENT.from_string(tree)
+
+    def render(run: Run, write: Write, literal: Write) -> str:
+        bound = Bound(run, lowering.constants, write, functions)
+        scope = run.scope
+        try:
+            context = compiled.new_context({BOUND: bound})
+            return bounded("".join(compiled.root_render_func(context)))
+        finally:
+            run.scope = scope
+
+    return render
+
+
+def _single(parsed: ParsedTemplate, closer: Closer) -> Closure | None:
+    if len(parsed.tree.body) != 1:
+        return None
+    output = parsed.tree.body[0]
+    if not isinstance(output, nodes.Output) or len(output.nodes) != 1:
+        return None
+    only = output.nodes[0]
+    return None if isinstance(only, nodes.TemplateData) else closer.close(only)
+
+
+# -- checks --------------------------------------------------------------------------------
+
+
+def _check_body(checker: Checker, body: list[nodes.Node]) -> Kind:
+    """Check statements; return the kind where the body is one value alone."""
+    kind = Kind.TEXT
+    count = 0
+    for node in body:
+        if isinstance(node, nodes.Output):
+            for child in node.nodes:
+                count += 1
+                if not isinstance(child, nodes.TemplateData):
+                    kind = _check_output(checker, child)
+        else:
+            count += 2
+            _check_statement(checker, node)
+    return kind if count == 1 else Kind.TEXT
+
+
+def _check_output(checker: Checker, node: nodes.Expr) -> Kind:
+    kind = checker.kind_of(node)
+    if kind is Kind.LIST:
+        checker.object(
+            "this is a list, one value is needed",
+            "add | join('~'), | first or | last, or leave out [*]",
+            offset=checker.place_of(node),
+        )
+    return kind
+
+
+def _check_statement(checker: Checker, node: nodes.Node) -> None:
+    if isinstance(node, nodes.If):
+        checker.check_condition(node.test)
+        for body in (node.body, node.elif_, node.else_):
+            _check_body(checker, list(body))
+    elif isinstance(node, nodes.Assign) and isinstance(node.target, nodes.Name):
+        checker.local[node.target.name] = checker.kind_of(node.node)
+    elif isinstance(node, nodes.For):
+        _check_loop(checker, node)
+    else:
+        checker.object(
+            f"a template has no {type(node).__name__.lower()}", "known are for, if and set"
+        )
+
+
+def _check_loop(checker: Checker, node: nodes.For) -> None:
+    if not isinstance(node.target, nodes.Name) or node.recursive:
+        checker.object("write {% for NAME in LIST %}")
+        return
+    if node.test is not None:
+        checker.object("a loop has no condition of its own", "put {% if … %} inside the loop")
+    is_each = isinstance(node.iter, nodes.Call) and _check_each(checker, node.iter)
+    if not is_each and checker.kind_of(node.iter) not in (Kind.LIST, Kind.ANY):
+        checker.object(
+            "for runs over a list",
+            "write {% for x in OBX[*]-5 %} or {% for n in each('OBX') %}",
+            offset=checker.place_of(node.iter),
+        )
+    outer = dict(checker.local)
+    checker.local |= {node.target.name: Kind.NUMBER if is_each else Kind.TEXT, "loop": Kind.ANY}
+    _check_body(checker, node.body)
+    checker.local = outer
+    _check_body(checker, node.else_)
+
+
+def _check_each(checker: Checker, node: nodes.Call) -> bool:
+    if not isinstance(node.node, nodes.Name) or node.node.name != "each":
+        return False
+    target = node.args[0].value if node.args and isinstance(node.args[0], nodes.Const) else None
+    keys = [kwarg.key for kwarg in node.kwargs]
+    if not isinstance(target, str) or len(node.args) != 1 or keys not in ([], ["lead"]):
+        checker.object("write each('OBX') or each('OBR', lead=['ORC'])")
+        return True
+    try:
+        parse_target(target)
+    except LanguageError as error:
+        checker.object(error.what, error.fix, code=error.code)
+    return True
+
+
+def parse_target(text: str) -> Path:
+    """Return what `each` runs over: a segment or a field; raises LanguageError."""
+    try:
+        path = parse_path(text)
+    except PathError as error:
+        raise LanguageError(error.what, error.fix, code="LNG-002") from None
+    if path.component is not None or path.repetition != FIRST:
+        raise LanguageError(
+            "each runs over segments or the repetitions of a field", "write each: PID-3",
+            code="LNG-002",
+        )  # fmt: skip
+    return path
