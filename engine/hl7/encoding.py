@@ -35,7 +35,7 @@ def encode_lines(segments: Sequence[Segment], leaving: Leaving) -> bytes:
     """
     lines: list[bytes] = []
     if leaving.received is not None:
-        lines = cut_bytes(leaving.received, leaving.ends is not None, leaving.line_end)
+        lines = cut_bytes(leaving.received, leaving.line_end, leaving.ends, leaving.tail)
     parts = [leaving.lead]
     last = len(segments) - 1
     for at, segment in enumerate(segments):

@@ -13,8 +13,10 @@ import re
 from engine.hl7.delimiters import Delimiters, Substitution
 from engine.hl7.errors import Hl7Error
 
-#: kept verbatim: highlighting, formatting commands, local and character-set sequences
-_VERBATIM = r"[HN]|\.(?:sp|in|ti|sk|ce|fi|nf)[+-]?[0-9]*|Z[A-Za-z0-9]*|[CM](?:[0-9A-Fa-f]{2}){2,3}"
+#: kept verbatim: highlighting, local and character-set sequences
+_VERBATIM = r"[HN]|Z[A-Za-z0-9]*|[CM](?:[0-9A-Fa-f]{2}){2,3}"
+#: and formatting commands, where neither point nor sign is a delimiter
+_COMMANDS = r"|\.(?:sp|in|ti|sk|ce|fi|nf)[+-]?[0-9]*"
 
 
 def unescape(text: str, delimiters: Delimiters) -> str:
@@ -63,10 +65,10 @@ def translate(text: str, source: Delimiters, target: Delimiters) -> str:
 
 def _reader(delimiters: Delimiters) -> Substitution:
     """Compile, and keep with the delimiters, how their reader works."""
-    mark = re.escape(delimiters.escape)
+    mark, verbatim = re.escape(delimiters.escape), _verbatim(delimiters)
     pattern = re.compile(
         rf"{mark}(?:(?P<letter>[FSTREP])|X(?P<hex>(?:[0-9A-Fa-f]{{2}})+)|(?P<line>\.br)"
-        rf"|(?P<keep>{_VERBATIM})){mark}"
+        rf"|(?P<keep>{verbatim})){mark}"
     )
     letters = {
         "F": delimiters.field,
@@ -91,6 +93,15 @@ def _reader(delimiters: Delimiters) -> Substitution:
     return pattern, replace
 
 
+def _has_commands(delimiters: Delimiters) -> bool:
+    marks = delimiters.field + delimiters.encoding_characters
+    return not set(".+-") & set(marks)
+
+
+def _verbatim(delimiters: Delimiters) -> str:
+    return _VERBATIM + _COMMANDS if _has_commands(delimiters) else _VERBATIM
+
+
 def _from_hex(digits: str) -> str:
     """Return the ASCII text, or "" where bytes above 7F need a character set nobody named."""
     found = bytes.fromhex(digits)
@@ -110,14 +121,14 @@ def _writer(delimiters: Delimiters) -> Substitution:
         # nobody reads \P\, and inside a value it means itself.
         "\r\n": "X0D0A",
         "\r": "X0D",
-        "\n": ".br",
+        "\n": ".br" if _has_commands(delimiters) else "X0A",
     }
     table.pop("", None)
     alternatives = "|".join(re.escape(char) for char in sorted(table, key=len, reverse=True))
     if mark:
         sign = re.escape(mark)
         # An undecodable \X..\ stays verbatim when read, so it must when written.
-        keep = rf"{sign}(?:{_VERBATIM}|X(?:[0-9A-Fa-f]{{2}})*[89A-Fa-f][0-9A-Fa-f]"
+        keep = rf"{sign}(?:{_verbatim(delimiters)}|X(?:[0-9A-Fa-f]{{2}})*[89A-Fa-f][0-9A-Fa-f]"
         alternatives = rf"(?P<keep>{keep}(?:[0-9A-Fa-f]{{2}})*){sign})|{alternatives}"
     pattern = re.compile(alternatives)
 

@@ -36,7 +36,7 @@ def find_groups(segments: Sequence[Segment], name: str, lead: Sequence[str] = ()
             start -= 1
         starts.append(start)
         floor = head + 1
-    bounds = [*starts[1:], len(segments)]
+    bounds = [*starts[1:], len(segments)] if starts else []
     return [
         Group(segments[head], tuple(segments[start : _end(segments, head, bound)]))
         for head, start, bound in zip(heads, starts, bounds, strict=True)

@@ -8,9 +8,9 @@ a name is three letters or digits, whatever its case and indent; anything else i
 from __future__ import annotations
 
 import re
-from functools import lru_cache
 
 _CR_ENDS = re.compile(r"\r\n?")
+_ADDED_AT_END = re.compile(r"(?<![\r\n])\n+\Z")
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9]{2}")
 
 
@@ -25,6 +25,12 @@ def cut_lines(text: str) -> Lines:
     The line end is that of the first line; the ends of all lines come only where they
     differ; the tail is what stands behind the last line, "" where it has no end.
     """
+    if "\r" in text and text.endswith("\n"):
+        added = _ADDED_AT_END.search(text)
+        if added is not None:
+            # An editor's line end behind a message of CRs is no part of its last value.
+            lines, end, ends, tail = cut_lines(text[: added.start()])
+            return lines, end, ends, tail + added.group()
     if "\n" not in text and "\r" in text:
         end = "\r"
     elif "\r" not in text:
@@ -50,52 +56,34 @@ def _mixed(text: str) -> Lines:
     return lines, ends[0], ends, ends[-1]
 
 
-def cut_bytes(raw: bytes, ends_vary: bool, line_end: str) -> list[bytes]:
-    """Return the bytes of each line; meets the cutting of the text line by line."""
-    if ends_vary:
-        return re.split(rb"\r\n?", raw)
-    return raw.split(line_end.encode("ascii"))
+def cut_bytes(raw: bytes, line_end: str, ends: list[str] | None, tail: str) -> list[bytes]:
+    """Return the bytes of each line of *raw*, whose text was cut with these results."""
+    body = raw.removesuffix(tail.encode("ascii"))
+    return re.split(rb"\r\n?", body) if ends is not None else body.split(line_end.encode("ascii"))
 
 
-class _Names(dict[str, str | None]):
-    """First four characters of a line -> segment name; None where the whole line must be seen."""
-
-    def __init__(self, separator: str) -> None:
-        super().__init__()
-        self._separator = separator
-
-    def __missing__(self, start: str) -> str | None:
-        if _NAME.match(start) and start[3:] in ("", self._separator):
-            name: str | None = start[:3].upper()
-            if len(self) < 4096:
-                self[start] = name
-            return name
-        return None
-
-
-@lru_cache(maxsize=64)
-def _names(separator: str) -> _Names:
-    return _Names(separator)
+#: per separator: the first four characters of a line -> its name, for proper segments only
+_KNOWN: dict[str, dict[str, str]] = {}
 
 
 def names_of(lines: list[str], separator: str) -> list[str]:
     """Return the segment name of each line; "" for a stray or blank one."""
-    known = _names(separator)
-    names = [known[line[:4]] for line in lines]
-    if None in names:
-        return [
-            _odd_name(line, separator) if name is None else name
-            for name, line in zip(names, lines, strict=True)
-        ]
-    return names  # type: ignore[return-value]
+    known = _KNOWN.get(separator) or _KNOWN.setdefault(separator, {"": ""})
+    found = list(map(known.get, [line[:4] for line in lines]))
+    if None not in found:
+        return found  # type: ignore[return-value]
+    names = [_name(line, separator) for line in lines]
+    for name, line in zip(names, lines, strict=True):
+        # Bounded, for there is no end to what stray lines begin with.
+        if name and line.startswith(name) and len(known) < 4096:
+            known[line[:4]] = name
+    return names
 
 
-def _odd_name(line: str, separator: str) -> str:
-    """Return the name of an indented or otherwise oddly begun segment, "" for a stray line."""
+def _name(line: str, separator: str) -> str:
+    """Return the name of a segment, also where it is indented or in small letters."""
     name = line.split(separator, 1)[0].strip()
-    if len(name) == 3 and _NAME.fullmatch(name):
-        return name.upper()
-    return ""
+    return name.upper() if len(name) == 3 and _NAME.fullmatch(name) else ""
 
 
 def line_warnings(text: str, separator: str) -> list[str]:

@@ -84,8 +84,10 @@ class SegmentTree:
         """Return the first segment called *name*."""
         if self._entries is None:
             self._load()
-        names = self._names
-        return self._segment(names.index(name)) if name in names else None
+        try:
+            return self._segment(self._names.index(name))
+        except ValueError:
+            return None
 
     def select(self, path: str | Path) -> list[Segment]:
         """Return the segments *path* means, in their order; none when there are none."""
