@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import click
 
-from engine.cli.connection import connect
 from engine.cli.selection import act, acting_options
 from engine.cli.settings import Settings, pass_settings
 
@@ -27,8 +26,7 @@ def requeue(
       medbus requeue 20261121-17.2 --reason "LIS table fixed"
       medbus requeue --outbound lis --state parked --since 2h --reason "LIS is back" --yes 14
     """
-    with connect(settings) as call:
-        act(settings, call, "requeue", ids=ids, filters=filters, reason=reason, yes=yes)
+    act(settings, "requeue", ids=ids, filters=filters, reason=reason, yes=yes)
 
 
 @click.command("release", short_help="Let the followers of a parked delivery pass.")
@@ -45,8 +43,7 @@ def release(
     Example:
       medbus release 20261121-17.2 --reason "later updates must not wait for this one"
     """
-    with connect(settings) as call:
-        act(settings, call, "release", ids=ids, filters=filters, reason=reason, yes=yes)
+    act(settings, "release", ids=ids, filters=filters, reason=reason, yes=yes)
 
 
 @click.command("cancel", short_help="Take deliveries out for good.")
@@ -63,5 +60,4 @@ def cancel(
     Example:
       medbus cancel --outbound old_lis --state orphaned --reason "receiver was switched off"
     """
-    with connect(settings) as call:
-        act(settings, call, "cancel", ids=ids, filters=filters, reason=reason, yes=yes)
+    act(settings, "cancel", ids=ids, filters=filters, reason=reason, yes=yes)

@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from engine.cli.settings import Settings
-from engine.cli.site import find_data_folder
+from engine.cli.site import find_data
 from engine.model.errors import MedbusError
 
 #: one operation by name; the result is what JSON can say
@@ -24,7 +24,7 @@ def connect(settings: Settings) -> Iterator[CallVerb]:
     """Give a function that does operations, wherever they are done."""
     from engine.runtime.control_socket import ControlClient
 
-    client = ControlClient.find(find_data_folder(settings) / "control.sock", _show_progress)
+    client = ControlClient.find(find_data(settings) / "control.sock", _show_progress)
     if client is not None:
         try:
             yield client.call
@@ -42,7 +42,7 @@ def connect_running(settings: Settings) -> Iterator[CallVerb]:
     """Give a function that does operations in the running engine; refuse when none runs."""
     from engine.runtime.control_socket import ControlClient
 
-    client = ControlClient.find(find_data_folder(settings) / "control.sock", _show_progress)
+    client = ControlClient.find(find_data(settings) / "control.sock", _show_progress)
     if client is None:
         raise MedbusError(
             "no engine is running on this site", code="RUN-027", fix="start it with `medbus run`"

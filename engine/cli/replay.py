@@ -39,15 +39,15 @@ def replay(
       medbus replay 20261121-17 --as sent --to lis --reason "LIS lost its disk"
       medbus replay --inbound his_adt --since 2h --as received --dry-run
     """
+    extra: dict[str, Any] = {"as": replay_as, "to": list(to)}
+    if not dry_run:
+        act(settings, "replay", ids=ids, filters=filters, reason=reason, yes=yes, **extra)
+        return
+    if not ids and not filters:
+        raise Usage("replay of what?", fix="give message ids, or filters")
     with connect(settings) as call:
-        if dry_run:
-            if not ids and not filters:
-                raise Usage("replay of what?", fix="give message ids, or filters")
-            asked = {"ids": list(ids), "filters": filters, "as": replay_as, "to": list(to)}
-            _show_dry_run(settings, call("replay_dry_run", asked))
-            return
-        extra: dict[str, Any] = {"as": replay_as, "to": list(to)}
-        act(settings, call, "replay", ids=ids, filters=filters, reason=reason, yes=yes, **extra)
+        told = call("replay_dry_run", {"ids": list(ids), "filters": filters, **extra})
+    _show_dry_run(settings, told)
 
 
 def _show_dry_run(settings: Settings, told: dict[str, Any]) -> None:

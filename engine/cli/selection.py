@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import click
 
-from engine.cli.connection import CallVerb
+from engine.cli.connection import CallVerb, connect
 from engine.cli.output import print_table
 from engine.cli.settings import Settings, print_json
 from engine.model.errors import Conflict, Usage
@@ -64,7 +64,6 @@ def acting_options(function: F) -> F:
 
 def act(
     settings: Settings,
-    call: CallVerb,
     verb: str,
     *,
     ids: Sequence[str],
@@ -80,7 +79,20 @@ def act(
         raise Usage(
             f"{verb} wants --reason", fix='such as --reason "LIS fixed its table, ticket 4711"'
         )
-    prepared = call("prepare", {"verb": verb, "ids": list(ids), "filters": dict(filters), **extra})
+    with connect(settings) as call:
+        asked = {"verb": verb, "ids": list(ids), "filters": dict(filters), **extra}
+        _act(settings, call, verb, call("prepare", asked), reason=reason, yes=yes)
+
+
+def _act(
+    settings: Settings,
+    call: CallVerb,
+    verb: str,
+    prepared: Mapping[str, Any],
+    *,
+    reason: str,
+    yes: int | None,
+) -> None:
     count = prepared["count"]
     if not settings.as_json:
         _show_prepared(verb, prepared)

@@ -33,8 +33,6 @@ pass_settings = click.make_pass_decorator(Settings, ensure=True)
 class ErrorPage(click.ClickException):
     """A MedbusError as the command line shows it; exits 2 for usage, 75 for the fence, else 1."""
 
-    exit_code: int
-
     def __init__(self, error: MedbusError, *, as_json: bool) -> None:
         super().__init__(error.what)
         self.error = error

@@ -8,7 +8,7 @@ import click
 
 from engine.cli.connection import connect_running
 from engine.cli.settings import Settings, pass_settings, print_json
-from engine.cli.site import find_data_folder
+from engine.cli.site import find_data
 from engine.model.errors import MedbusError
 
 
@@ -31,7 +31,7 @@ def stop(settings: Settings, *, drain: bool, within: float) -> None:
 
     with connect_running(settings) as call:
         told = call("stop", {"drain": drain, "within_s": within})
-    path = find_data_folder(settings) / "control.sock"
+    path = find_data(settings) / "control.sock"
     until = time.monotonic() + within + 30.0
     while (client := ControlClient.find(path, lambda _: None)) is not None:
         client.close()

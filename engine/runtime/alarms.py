@@ -152,6 +152,18 @@ class AlarmBoard:
         self._since = {alarm: before.get(key, now) for key, alarm in kinds.items()}
         return new, over
 
+    @property
+    def count(self) -> int:
+        """Return how many alarms there are."""
+        return len(self._since)
+
+    def by_code(self) -> dict[str, int]:
+        """Return how many alarms there are of each code."""
+        counted: dict[str, int] = {}
+        for alarm in self._since:
+            counted[alarm.code] = counted.get(alarm.code, 0) + 1
+        return counted
+
     def view(self, site: Site) -> list[dict[str, Any]]:
         """Return the alarms, with whom to call."""
         return [view_alarm(alarm, since, site) for alarm, since in self._since.items()]

@@ -77,3 +77,16 @@ def rebuild_configuration(files: Mapping[str, bytes], *, keys: Keys) -> Configur
     """Return the configuration a snapshot's files stand for, whatever the environment is today."""
     site_files, environ, env_name = open_snapshot(files)
     return build_configuration(site_files, environ=environ, env_name=env_name, keys=keys)
+
+
+def keep_order(
+    configuration: Configuration, order_by: Mapping[str, tuple[str, ...]], keys: Keys
+) -> Configuration:
+    """Return *configuration* with other order keys for some outbound channels."""
+    outbound = {
+        name: model.model_copy(update={"order_by": order_by[name]}) if name in order_by else model
+        for name, model in configuration.site.outbound.items()
+    }
+    site = replace(configuration.site, outbound=outbound)
+    compiled, _ = compile_site(site, keys=keys)
+    return replace(configuration, site=site, compiled=compiled)

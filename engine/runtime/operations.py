@@ -218,7 +218,11 @@ class Operations:
         prepared = _Prepared(OperationVerb.REPLAY, left_out=plan.left_out, replay=plan)
         prepared.items = [OperationItem(message_id) for message_id in plan.message_ids]
         prepared.by_outbound = plan.by_outbound
-        prepared.detail = {"as": choice.replay_as, "to": " ".join(choice.outbounds)}
+        prepared.detail = {
+            "as": choice.replay_as,
+            "to": " ".join(choice.outbounds),
+            "deliveries": " ".join(sorted(plan.only_deliveries)),
+        }
         prepared.count = len(prepared.items)
         return prepared
 

@@ -32,6 +32,8 @@ from engine.runtime.selection import DELIVERY_ID, LeftOut, each_message
 from engine.runtime.views import View
 from engine.store.interface import MessageFilter, Operation
 
+#: outbound channel, what it got before, what it would get
+_Output = tuple[str, StoredDelivery | None, NewDelivery | None]
 #: messages of a dry run that are shown with their differences
 _SHOWN = 50
 
@@ -101,6 +103,19 @@ def _resendable(message: StoredMessage, made: Plan) -> list[StoredDelivery]:
 def perform(desk: Desk, operation: Operation, made: Plan) -> View:
     """Audit the replay, commit one new record per message, and wake the channels."""
     desk.access.apply(operation)
+    return _commit_all(desk, operation, made)
+
+
+def resume_replay(desk: Desk, operation: Operation) -> None:
+    """Finish a replay that a crash cut short; what it stored already is not stored again."""
+    detail = operation.detail
+    choice = Choice(detail.get("as", "sent"), tuple((detail.get("to") or "").split()))
+    only = frozenset((detail.get("deliveries") or "").split())
+    ids = [item.item_id for item in operation.items]
+    _commit_all(desk, operation, Plan(choice, ids, only_deliveries=only))
+
+
+def _commit_all(desk: Desk, operation: Operation, made: Plan) -> View:
     created: list[str] = []
     failed: list[View] = []
     outbounds: set[str] = set()
@@ -229,7 +244,7 @@ def dry_run(desk: Desk, made: Plan) -> View:
     for message_id in made.message_ids:
         message = desk.store.get_message(message_id)
         if made.choice.replay_as == "sent":
-            outputs = [(d.outbound, d, None) for d in _resendable(message, made)]
+            outputs: list[_Output] = [(d.outbound, d, None) for d in _resendable(message, made)]
         else:
             outputs = _would_send(desk, message, made)
         total += len(outputs)
@@ -245,9 +260,7 @@ def dry_run(desk: Desk, made: Plan) -> View:
     }
 
 
-def _would_send(
-    desk: Desk, message: StoredMessage, made: Plan
-) -> list[tuple[str, StoredDelivery | None, NewDelivery | None]]:
+def _would_send(desk: Desk, message: StoredMessage, made: Plan) -> list[_Output]:
     routed = _run(desk, message, made.choice)
     before = {(d.route, d.outbound): d for d in message.deliveries}
     return [(d.outbound, before.get((d.route, d.outbound)), d) for d in routed.deliveries]

@@ -1,0 +1,215 @@
+"""
+The outbound channels of the running engine: open, pause, change, close.
+
+Rules of this file: on the loop only; a channel that changes lets the try in flight finish, then
+its successor reads what is owed from the store, so nothing is handed over in memory.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+from engine.config.models.outbound import Outbound
+from engine.delivery.channel import OutboundChannel
+from engine.delivery.lane import LaneSeams, LaneState
+from engine.model.records import DueDelivery, Settlement
+from engine.model.states import AttemptOutcome
+from engine.runtime.build_outbound import build_outbound
+from engine.runtime.configuration import Configuration
+from engine.runtime.overview import target_of
+from engine.runtime.rates import RateMeter
+
+if TYPE_CHECKING:
+    from engine.runtime.engine import Engine
+
+log = logging.getLogger(__name__)
+
+
+class Exit:
+    """One outbound channel and how it is doing."""
+
+    def __init__(self, model: Outbound, channel: OutboundChannel) -> None:
+        self.model = model
+        self.channel = channel
+        self.rate = RateMeter()
+        #: since when the receiver cannot be reached; 0.0 while it can
+        self.down_since = 0.0
+
+    @property
+    def state(self) -> str:
+        """Return connected, idle, connecting, waiting, paused, halted or stopped."""
+        told = self.channel.status()
+        if told.state != "running":
+            return told.state
+        if LaneState.HALTED in told.lanes:
+            return "halted"
+        if self.down_since:
+            return "connecting"
+        if LaneState.SENDING in told.lanes or told.is_connected:
+            return "connected"
+        return "waiting" if LaneState.WAITING in told.lanes else "idle"
+
+    def tick(self, now: float) -> None:
+        """Sample the rate, and see whether the receiver can be reached."""
+        told = self.channel.status()
+        self.rate.sample(told.counts.delivered)
+        is_down = (
+            not told.is_connected and told.counts.refused > 0 and LaneState.WAITING in told.lanes
+        )
+        self.down_since = (self.down_since or now) if is_down else 0.0
+
+
+class Exits:
+    """All outbound channels."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._readers = ThreadPoolExecutor(4, thread_name_prefix="lane-reader")
+        self.exits: dict[str, Exit] = {}
+
+    async def apply(self, configuration: Configuration, paused: frozenset[str]) -> None:
+        """Make the channels those of *configuration*: new, changed, gone; others go on."""
+        wanted = configuration.site.outbound
+        for name in [name for name in self.exits if name not in wanted]:
+            await self.close(name)
+        for name, model in wanted.items():
+            there = self.exits.get(name)
+            if there is not None and there.model == model:
+                continue
+            if there is not None:
+                await self.close(name)
+            await self._open(name, model, is_paused=name in paused)
+
+    async def _open(self, name: str, model: Outbound, *, is_paused: bool) -> None:
+        engine = self._engine
+        channel = build_outbound(
+            name,
+            model,
+            seams=self._seams(),
+            site_folder=engine.site_folder,
+            on_settled=self._settled,
+        )
+        lanes = channel.lane_count
+        tokens = await asyncio.to_thread(
+            lambda: [engine.store.lane_open(name, lane, lanes) for lane in range(lanes)]
+        )
+        self.exits[name] = Exit(model, channel)
+        channel.start(tokens, is_paused=is_paused)
+
+    def _seams(self) -> LaneSeams:
+        engine = self._engine
+        return LaneSeams(
+            reactor=engine.reactor,
+            clock=engine.clock,
+            dice=random.random,
+            submit=engine.writer.submit,
+            read=self._read,
+        )
+
+    def _read(self, function: Callable[[Any], Any], done: Callable[[Any], None]) -> None:
+        """Run a reading function of the store in a thread, then *done* on the loop."""
+        loop = asyncio.get_running_loop()
+
+        def work() -> None:
+            answer: Any
+            try:
+                answer = function(self._engine.store)
+            except Exception as error:  # noqa: BLE001  it belongs to the lane, which is told
+                answer = error
+            loop.call_soon_threadsafe(done, answer)
+
+        self._readers.submit(work)
+
+    def _settled(self, delivery: DueDelivery, settlement: Settlement) -> None:
+        answer = settlement.attempt.ack if settlement.attempt is not None else b""
+        self._engine.doors.settled(delivery.delivery_id, delivery.inbound, settlement.state, answer)
+
+    # -- messages ------------------------------------------------------------------------------
+
+    def offer(self, delivery: DueDelivery) -> None:
+        """Hand a committed delivery to its channel."""
+        found = self.exits.get(delivery.outbound)
+        if found is not None:
+            found.channel.offer_one(delivery)
+
+    def expire(self, outbound: str, delivery_id: str) -> None:
+        """Have a delivery not sent any more: its sender's wait ran out."""
+        found = self.exits.get(outbound)
+        if found is not None:
+            found.channel.expire(delivery_id)
+
+    def wake(self, name: str) -> None:
+        """Have a channel look for deliveries."""
+        found = self.exits.get(name)
+        if found is not None:
+            found.channel.wake()
+
+    # -- life ----------------------------------------------------------------------------------
+
+    async def switch(self, name: str, *, paused: bool) -> None:
+        """Pause or resume a channel as an operator asked."""
+        found = self.exits.get(name)
+        if found is None or found.channel.is_paused == paused:
+            return
+        if paused:
+            found.channel.pause()
+        else:
+            found.channel.resume()
+        log.info("paused" if paused else "resumed", extra={"outbound": name})
+
+    async def close(self, name: str) -> None:
+        """Let what is in flight finish, then end the channel."""
+        found = self.exits.get(name)
+        if found is not None:
+            await found.channel.stop().asFuture(asyncio.get_running_loop())
+            self.exits.pop(name, None)
+
+    async def close_all(self) -> None:
+        """End every channel."""
+        await asyncio.gather(*(self.close(name) for name in list(self.exits)))
+
+    def abort_all(self) -> None:
+        """End every channel at once; tries in flight are left as after a crash."""
+        for found in self.exits.values():
+            found.channel.abort()
+
+    def tick(self) -> None:
+        """Sample rates and reachability."""
+        now = self._engine.clock.now()
+        for found in self.exits.values():
+            found.tick(now)
+
+    # -- looking -------------------------------------------------------------------------------
+
+    def down_since(self) -> dict[str, float]:
+        """Return since when each channel cannot reach its receiver; 0.0 where it can."""
+        return {name: found.down_since for name, found in list(self.exits.items())}
+
+    def outcomes(self) -> dict[str, dict[str, int]]:
+        """Return how many tries of each channel ended how."""
+        told = {}
+        for name, found in list(self.exits.items()):
+            counts = found.channel.counts
+            bad = {o.value: getattr(counts, o.value) for o in AttemptOutcome if o != "acked"}
+            told[name] = {"acked": counts.attempts - sum(bad.values()), **bad}
+        return told
+
+    def view(self) -> list[dict[str, Any]]:
+        """Return every channel as `status` shows it, without its queue."""
+        return [
+            {
+                "name": name,
+                "state": found.state,
+                "target": target_of(found.model),
+                "lanes": found.channel.lane_count,
+                "rate": found.rate.per_s,
+                "attempts": found.channel.counts.attempts,
+                "last_error": found.channel.counts.last_error if found.state != "idle" else "",
+            }
+            for name, found in self.exits.items()
+        ]

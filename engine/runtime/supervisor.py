@@ -1,0 +1,133 @@
+"""
+The process around the engine: checks, locks, loop, signals, exit code.
+
+Rules of this file: nothing starts while the site has errors; the reactor is installed before
+anything imports it; SIGTERM and SIGINT stop in order, SIGHUP reloads.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from engine.config.files import read_site_files
+from engine.model.errors import MedbusError
+from engine.runtime.configuration import (
+    ConfigurationRefused,
+    build_configuration,
+)
+from engine.runtime.hardening import close_umask, raise_file_limit, switch_off_core_dumps
+from engine.runtime.logs import start_logging
+from engine.runtime.opening import open_keys, open_store
+from engine.runtime.places import find_data_folder
+
+if TYPE_CHECKING:
+    from engine.runtime.engine import Engine, MakeHttp
+
+log = logging.getLogger(__name__)
+
+
+def run_engine(
+    site_folder: Path, env_name: str | None, environ: Mapping[str, str], make_http: MakeHttp
+) -> int:
+    """
+    Run the engine of a site until it is stopped; return the exit code.
+
+    Raises:
+        MedbusError: it cannot start; nothing was listened on.
+    """
+    switch_off_core_dumps()
+    close_umask()
+    raise_file_limit()
+    site_folder = site_folder.resolve()
+    files = read_site_files(site_folder)
+    data_folder = find_data_folder(site_folder, environ=environ, env_name=env_name)
+    keys = open_keys(data_folder)
+    try:
+        configuration = build_configuration(files, environ=environ, env_name=env_name, keys=keys)
+    except ConfigurationRefused as refused:
+        for finding in refused.findings:
+            sys.stderr.write(f"{finding}\n")
+        raise
+    site = configuration.site
+    start_logging(level=site.log.level, format_name=site.log.format, zone=site.timezone)
+    for finding in configuration.findings:
+        log.warning("finding", extra={"code": finding.code, "where": str(finding.mark or "")})
+    store = open_store(data_folder, keys, configuration)
+    loop = _new_loop()
+    reactor = _install_reactor(loop)
+
+    from engine.runtime.engine import Engine
+
+    engine = Engine(
+        site_folder=site_folder,
+        data_folder=data_folder,
+        env_name=env_name,
+        environ=environ,
+        configuration=configuration,
+        store=store,
+        keys=keys,
+        reactor=reactor,
+        loop=loop,
+        make_http=make_http,
+    )
+    return _run(engine, reactor, loop)
+
+
+def _new_loop() -> asyncio.AbstractEventLoop:
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.new_event_loop()
+    loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
+    return loop
+
+
+def _install_reactor(loop: asyncio.AbstractEventLoop) -> Any:
+    asyncio.set_event_loop(loop)
+    from twisted.internet import asyncioreactor
+
+    asyncioreactor.install(loop)  # type: ignore[no-untyped-call]
+    from twisted.internet import reactor
+
+    return reactor
+
+
+def _run(engine: Engine, reactor: Any, loop: asyncio.AbstractEventLoop) -> int:
+    failure: list[BaseException] = []
+
+    async def start() -> None:
+        try:
+            await engine.start()
+        except BaseException as error:  # noqa: BLE001  it is raised again once the loop has ended
+            failure.append(error)
+            engine.exit_code = 1
+            engine.begin_stop()
+
+    def begin() -> None:
+        for sign in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(sign, engine.begin_stop)
+        loop.add_signal_handler(signal.SIGHUP, lambda: engine.spawn(_reload(engine)))
+        engine.spawn(start())
+
+    reactor.callWhenRunning(begin)
+    reactor.run(installSignalHandlers=False)
+    if failure:
+        raise failure[0]
+    return engine.exit_code
+
+
+async def _reload(engine: Engine) -> None:
+    try:
+        told = await asyncio.to_thread(
+            engine.reloads.reload, "SIGHUP", dry_run=False, reason="SIGHUP"
+        )
+        for finding in told["findings"]:
+            log.warning("finding", extra={"code": finding["code"], "where": finding["where"]})
+    except MedbusError as error:
+        log.error("reload refused", exc_info=error)

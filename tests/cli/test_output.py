@@ -1,0 +1,35 @@
+"""Tables for people."""
+
+from __future__ import annotations
+
+import pytest
+
+from engine.cli.output import cut, format_table, pad, short_age, width_of
+
+
+def test_chinese_characters_take_two_columns() -> None:
+    """If this failed, tables with Chinese names would not line up."""
+    table = format_table(("who", "n"), [("张伟", 1), ("Li", 22)])
+    assert [width_of(line) for line in table.splitlines()[1:]] == [8, 8]
+
+
+def test_a_table_never_exceeds_100_columns() -> None:
+    """If this failed, rows would wrap on an ordinary terminal."""
+    row = ("20261121-1234567", "x" * 90, "y" * 200)
+    table = format_table(("message", "control id", "why"), [row])
+    assert max(width_of(line) for line in table.splitlines()) <= 100
+    assert "20261121-1234567" in table
+
+
+def test_cutting_never_splits_a_wide_character() -> None:
+    """If this failed, a cut name would take more columns than its cell has."""
+    assert cut("病区护士站", 6) == "病区…"
+    assert width_of(pad(cut("病区护士站", 6), 6)) == 6
+
+
+@pytest.mark.parametrize(
+    ("seconds", "told"), [(5, "5s"), (90, "1m"), (12000, "3h20m"), (187200, "2d4h"), (None, "")]
+)
+def test_an_age_is_told_in_two_units_at_most(seconds: float | None, told: str) -> None:
+    """If this failed, the age of a queue would be hard to read at night."""
+    assert short_age(seconds) == told
