@@ -105,7 +105,7 @@ class Checker:
 
     # -- conditions ------------------------------------------------------------------------
 
-    def check_condition(self, node: nodes.Expr) -> None:
+    def check_condition(self, node: nodes.Node) -> None:
         """Check an expression that is asked for yes or no."""
         self._refuse_constants(node)
         self.kind_of(node)
@@ -387,9 +387,9 @@ class Checker:
     def _check_taken(self, spec: FilterSpec, taken: Kind, node: nodes.Filter) -> None:
         place = self.place_of(node)
         if Kind.ANY in (spec.takes, taken) or spec.takes == taken:
-            if taken is Kind.LIST and spec.takes is Kind.ANY and spec.gives is Kind.NUMBER:
-                if spec.name != "length":
-                    self._refuse_list(node.node or node)
+            counts = spec.takes is Kind.ANY and spec.gives is Kind.NUMBER and spec.name != "length"
+            if taken is Kind.LIST and counts:
+                self._refuse_list(node.node or node)
             return
         if taken is Kind.LIST:
             self._refuse_list(node.node or node)

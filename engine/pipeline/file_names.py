@@ -19,7 +19,7 @@ def safe_file_name(text: str, fallback: str) -> str:
     if not name.strip("._"):
         return _UNSAFE.sub("_", fallback)
     if len(name.encode()) > _LONGEST:
-        stem, dot, extension = name.rpartition(".")
+        _, dot, extension = name.rpartition(".")
         extension = dot + extension if dot and len(extension) <= 10 else ""
         cut = name.encode()[: _LONGEST - len(extension.encode())]
         name = cut.decode("utf-8", "ignore") + extension

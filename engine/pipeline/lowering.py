@@ -17,8 +17,9 @@ from jinja2 import nodes
 
 from engine.hl7.path import Path
 from engine.pipeline import meaning
-from engine.pipeline.closures import FILTERS, RUN_NAMES, TESTS, lookup, raw_path
+from engine.pipeline.closures import RUN_NAMES
 from engine.pipeline.failures import StepFailed
+from engine.pipeline.filters import FILTERS, TESTS, lookup, raw_path
 from engine.pipeline.loops import Element, elements_of
 from engine.pipeline.paths_in_jinja import PATH_PREFIX
 from engine.pipeline.run import Run
@@ -109,7 +110,7 @@ class Lowering:
             False, lineno=node.lineno,
         )  # fmt: skip
 
-    def _elements(self, node: nodes.Expr) -> nodes.Expr:
+    def _elements(self, node: nodes.Node) -> nodes.Expr:
         assert isinstance(node, nodes.Call)
         lead = [kwarg.value for kwarg in node.kwargs] or [nodes.List([])]
         return _call("_elements", _bound(), self.value(node.args[0]), self.value(lead[0]))
@@ -121,7 +122,7 @@ class Lowering:
 
     # -- values ----------------------------------------------------------------------------
 
-    def value(self, node: nodes.Expr) -> nodes.Expr:
+    def value(self, node: nodes.Node) -> nodes.Expr:
         """Return the expression *node* with our meaning."""
         method = getattr(self, f"_value_of_{type(node).__name__.lower()}", None)
         if method is not None:

@@ -77,7 +77,7 @@ def rewrite_template(text: str) -> Rewritten:
     rewritten = Rewritten("")
     pieces: list[str] = []
     position = 0
-    for start in iter(lambda: _next_opening(text, position), -1):
+    while (start := _next_opening(text, position)) >= 0:
         pieces.append(text[position:start])
         opening = text[start : start + 2]
         closing = _OPENERS[opening]
@@ -114,7 +114,7 @@ def _rewrite_code(
         if match is None or match.lastgroup is None:  # pragma: no cover - the last branch is "."
             raise LanguageError("this cannot be read", offset=position)
         token, kind = match.group(), match.lastgroup
-        if kind == "segment" and _is_path(text, match.end(), before):
+        if kind == "segment" and before[-1:] != ["."]:
             end = _end_of_path(text, match.end())
             pieces.append(_take_path(text, position, end, rewritten))
             before.append("path")
@@ -133,11 +133,6 @@ def _rewrite_code(
             before.append(token)
         position = match.end()
     return position
-
-
-def _is_path(text: str, end: int, before: list[str]) -> bool:
-    """Return whether three capitals are a path here: not after a dot, not a keyword argument."""
-    return not (before and before[-1] == ".")
 
 
 def _end_of_path(text: str, position: int) -> int:
@@ -193,19 +188,19 @@ def _quote(token: str) -> str:
 
 
 def _check_sign(
-    token: str, text: str, position: int, before: list[str], brackets: list[str]
+    sign: str, text: str, position: int, before: list[str], brackets: list[str]
 ) -> None:
-    if token in "([{":
-        brackets.append(token)
-    elif token in ")]}":
+    if sign in "([{":
+        brackets.append(sign)
+    elif sign in ")]}":
         if not brackets:
-            raise LanguageError(f"{token} has no opening bracket", offset=position)
+            raise LanguageError(f"{sign} has no opening bracket", offset=position)
         brackets.pop()
-    elif token in "'\"":
+    elif sign in "'\"":
         raise LanguageError("a quote is never closed", offset=position)
-    elif token in _SIGNS:
-        raise LanguageError(f"write {_SIGNS[token]} instead of {token}", offset=position)
-    elif token == "=" and not _is_naming(before, brackets):
+    elif sign in _SIGNS:
+        raise LanguageError(f"write {_SIGNS[sign]} instead of {sign}", offset=position)
+    elif sign == "=" and not _is_naming(before, brackets):
         raise LanguageError("write == to compare; = alone means nothing here", offset=position)
 
 

@@ -73,7 +73,7 @@ def check_replacement(regex: Regex, replacement: str) -> None:
 def _refuse_blow_up(tree: Any) -> None:
     for operation, argument in tree:
         if operation in _REPEATS:
-            low, high, body = argument
+            _, high, body = argument
             if high == _constants.MAXREPEAT or (high > 1 and _ways(body) ** high > 10**6):
                 _refuse_ambiguous_body(body)
         if operation in (_constants.GROUPREF, _constants.GROUPREF_EXISTS):

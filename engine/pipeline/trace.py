@@ -78,26 +78,21 @@ class Recorder:
         """The step's condition was not met."""
         self.records.append(self._record(step, run, "skipped"))
 
-    def begin(self, step: Step, run: Run) -> None:
+    def begin(self, step: Step, run: Run) -> StepRecord:
         """The step is about to run."""
         record = self._record(step, run, "run")
         record.before = run.message.copy()
         self.records.append(record)
         self._open.append(record)
+        return record
 
-    def end(self, step: Step, run: Run) -> None:
-        """The step has run."""
-        if not self._open or self._open[-1].number != step.number:
-            return
-        record = self._open.pop()
-        record.after = run.message.copy()
-        if run.stop_reason:
-            record.outcome = "filtered"
-
-    def fail(self, step: Step) -> None:
-        """The step failed."""
-        if self._open and self._open[-1].number == step.number:
-            self._open.pop().outcome = "failed"
+    def end(self, record: StepRecord, run: Run, outcome: str) -> None:
+        """The step is done: run, filtered or failed."""
+        while self._open and self._open.pop() is not record:
+            pass
+        record.outcome = outcome
+        if outcome != "failed":
+            record.after = run.message.copy()
 
     def note_branch(self, number: int) -> None:
         """The choose step at hand took alternative *number*."""

@@ -35,7 +35,7 @@ class Raw(str):
 
 
 class Moment(str):
-    """A point in time that prints as an HL7 time with zone; *at* is UTC, seconds since the epoch."""
+    """A point in time, printed as an HL7 time with zone; *at* is UTC seconds since the epoch."""
 
     __slots__ = ("at",)
     at: float
@@ -136,7 +136,7 @@ def is_member(left: Value, right: Value) -> bool:
         raise StepFailed(
             f"'in' needs a list on its right, not {kind_of(right)}; write in ['A', 'B']"
         )
-    return any([is_equal(left, item) for item in right])
+    return any(is_equal(left, item) for item in right)
 
 
 def is_no_member(left: Value, right: Value) -> bool:

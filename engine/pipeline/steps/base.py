@@ -96,30 +96,43 @@ def run_steps(steps: Sequence[Step], run: Run, recorder: Recorder | None = None)
                     if recorder is not None:
                         recorder.skip(step, one)
                     going_on.append(one)
-                    continue
-                if recorder is not None:
-                    recorder.begin(step, one)
-                if step.act is not None:
+                elif recorder is not None:
+                    going_on += yield from _run_recorded(step, one, recorder)
+                elif step.act is not None:
                     step.act(one)
                     going_on.append(one)
                 elif step.block is not None:
-                    going_on += yield from step.block(one, recorder)
+                    going_on += yield from step.block(one, None)
             except Filtered as stop:
                 one.stop_reason = stop.reason
             except Parked:
-                if recorder is not None:
-                    recorder.fail(step)
                 raise
             except Exception as error:
-                if recorder is not None:
-                    recorder.fail(step)
+                # Whatever a step does, the engine goes on.
                 raise Parked(park_of(error, step.number)) from error
-            if recorder is not None:
-                recorder.end(step, one)
         runs = going_on
         if not runs:
             break
     return runs
+
+
+def _run_recorded(step: Step, run: Run, recorder: Recorder) -> Steps:
+    """Run one step and tell the recorder what it did."""
+    record = recorder.begin(step, run)
+    try:
+        left = [run]
+        if step.act is not None:
+            step.act(run)
+        elif step.block is not None:
+            left = yield from step.block(run, recorder)
+    except Filtered:
+        recorder.end(record, run, "filtered")
+        raise
+    except Exception:
+        recorder.end(record, run, "failed")
+        raise
+    recorder.end(record, run, "run" if left else "filtered")
+    return left
 
 
 def park_of(error: Exception, number: str) -> Park:

@@ -88,7 +88,8 @@ def _may_stand_here(builder: Builder, model: StepModel) -> bool:
         return False
     if builder.place != "route" and model.kind in _ONLY_IN_ROUTES:
         builder.find(
-            loc_of(model), f"{model.kind} makes several messages, which {builder.place} steps cannot",
+            loc_of(model),
+            f"{model.kind} makes several messages, which {builder.place} steps cannot",
             "put it into the route's steps", at_key=True,
         )  # fmt: skip
         return False

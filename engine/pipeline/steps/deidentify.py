@@ -24,8 +24,9 @@ def build_deidentify(builder: Builder, model: StepModel) -> Act | None:
     accepted = model.args.accept_live_shift or profile.accepts_live_shift
     if profile.uses_date_shift and builder.place == "route" and not accepted:
         builder.find(
-            loc_of(model), "date_shift on a live route gives its offset away: arrival time minus"
-            " shifted time", "use year, or write accept_live_shift: true if that is known and meant",
+            loc_of(model),
+            "date_shift on a live route gives its offset away: arrival time minus shifted time",
+            "use year, or write accept_live_shift: true if that is known and meant",
             code="LNG-008",
         )  # fmt: skip
     site_vars = tuple(sorted(builder.shared.site.vars.items()))

@@ -177,12 +177,13 @@ def functions_of(source: str, module: str) -> tuple[str, ...] | str:
     except (SyntaxError, ValueError) as error:
         line = getattr(error, "lineno", None) or 1
         return f"transforms/python/{module}.py, line {line}: {getattr(error, 'msg', error)}"
-    return tuple(
-        node.name if not isinstance(node, ast.ImportFrom) else alias.asname or alias.name
-        for node in tree.body
-        if isinstance(node, ast.FunctionDef | ast.ImportFrom)
-        for alias in (node.names if isinstance(node, ast.ImportFrom) else [None])  # type: ignore[list-item]
-    )
+    names: list[str] = []
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef):
+            names.append(node.name)
+        elif isinstance(node, ast.ImportFrom):
+            names += [alias.asname or alias.name for alias in node.names]
+    return tuple(names)
 
 
 @lru_cache(maxsize=256)

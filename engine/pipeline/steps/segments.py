@@ -179,7 +179,7 @@ def _keys(
         if all(number is not None and not isinstance(number, Quantity) for number in numbers):
             columns.append(numbers)
         else:
-            columns.append(list(column))  # type: ignore[arg-type]
+            columns.append(list(column))
     return [list(row) for row in zip(*columns, strict=True)]
 
 
