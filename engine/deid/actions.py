@@ -14,7 +14,7 @@ from collections.abc import Callable
 from engine.deid import shapes
 from engine.deid.chinese_id import is_citizen_number
 from engine.deid.collect import collector
-from engine.deid.dates import birth_year, cap_age, shift_date, year_of
+from engine.deid.dates import birth_year, cap_age, is_date, shift_date, year_of
 from engine.deid.masks import mask_email, mask_name, mask_number, mask_phone
 from engine.deid.normalise import fold, has_han, squeeze
 from engine.deid.pseudonyms import domain_of
@@ -59,6 +59,16 @@ def in_place(treat: Treatment) -> Treatment:
     return each
 
 
+def both(first: Treatment, second: Treatment) -> Treatment:
+    """Return the two treatments one after the other."""
+
+    def treat(value: str, run: Run) -> str:
+        changed = first(value, run)
+        return second(changed, run) if changed else ""
+
+    return treat
+
+
 def join(parts: list[str], mark: str) -> str:
     """Return components as text, without empty ones at the end."""
     return mark.join(parts).rstrip(mark)
@@ -87,6 +97,17 @@ def keep(kind: str, datatype: str) -> Treatment | None:
     if datatype in ("CWE", "CE", "CF", "CNE"):
         return in_place(_without_original_text)
     return None
+
+
+def keep_date(datatype: str) -> Treatment:
+    """Return what keeps dates as they are and searches what is no date."""
+    if datatype not in shapes.DATE:
+        return in_place(_scrub_leaves)
+
+    def treat(value: str, run: Run) -> str:
+        return value if is_date(value) else _scrub_leaves(value, run)
+
+    return in_place(treat)
 
 
 def _without_original_text(value: str, run: Run) -> str:
@@ -125,6 +146,25 @@ def _scrub_leaves(value: str, run: Run) -> str:
         if mark in value:
             return mark.join([_scrub_leaves(part, run) for part in value.split(mark)])
     return run.scrub(value)
+
+
+def search_rest(datatype: str) -> Treatment:
+    """Return what searches the components beside a pseudonym: authorities, namespaces."""
+    if datatype in shapes.ENTITY_PAIR:
+
+        def treat_pair(value: str, run: Run) -> str:
+            halves = value.split(run.component)
+            return run.component.join([_rest(half, run.subcomponent, run) for half in halves])
+
+        return in_place(treat_pair)
+    return in_place(lambda value, run: _rest(value, run.component, run))
+
+
+def _rest(value: str, mark: str, run: Run) -> str:
+    if run.clean or mark not in value:
+        return value
+    first, *rest = value.split(mark)
+    return mark.join([first, *[_scrub_leaves(part, run) for part in rest]])
 
 
 def _scrub_code(value: str, run: Run) -> str:
@@ -489,7 +529,7 @@ def _surrogate_phone(value: str, run: Run) -> str:
 def _surrogate_address(value: str, run: Run) -> str:
     parts = (value.split(run.component) + [""] * 7)[:7]
     street = run.surrogates.street(run.text(parts[0]))
-    town = ("样例市" if has_han(value) else "Sampletown") if parts[2] else ""
+    town = ("例市" if has_han(value) else "Quillbury") if parts[2] else ""
     return join(
         [
             street,

@@ -11,7 +11,7 @@ import re
 from datetime import date, datetime, timedelta, tzinfo
 
 _FORM = re.compile(
-    r"(\d{4})(?:(\d\d)(?:(\d\d)((?:\d\d(?:\d\d(?:\d\d(?:\.\d{1,6})?)?)?)?))?)?([+-]\d{4})?\Z"
+    r"(\d{4})(?:(0[1-9]|1[0-2])(?:(0[1-9]|[12]\d|3[01])((?:\d\d(?:\d\d(?:\d\d(?:\.\d{1,6})?)?)?)?))?)?([+-]\d{4})?\Z"
 )
 #: ages above this are one group (45 CFR 164.514(b)(2)(i)(C))
 OLDEST_AGE = 89
@@ -39,6 +39,11 @@ def _shift_coarse(year: str, month: str | None, days: int) -> str:
     except (ValueError, OverflowError):
         return ""
     return f"{moved.year:04d}{moved.month:02d}" if month else f"{moved.year:04d}"
+
+
+def is_date(text: str) -> bool:
+    """Return whether *text* is an HL7 date or time stamp."""
+    return _FORM.match(text) is not None
 
 
 def year_of(text: str) -> str:

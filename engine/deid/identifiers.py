@@ -129,7 +129,7 @@ class Identifiers:
             self._add_joined(squeeze(family), squeeze(given), words)
 
     def _add_word(self, word: str) -> None:
-        if len(word) >= 3 and not word.isdigit():
+        if len(word) >= 3 and word.isalpha():
             terms = self.soft if word in self._ordinary else self.hard
             terms.words[word] = NAME
 

@@ -12,7 +12,7 @@ from engine.deid.run import Run
 #: record, account and visit numbers: they find the patient in the hospital's own systems
 HOSPITAL_TYPES = frozenset(
     {
-        "", "MR", "MRT", "PI", "PT", "PN", "AN", "ANC", "AND", "ANON", "ANT", "VN", "AM", "LR", "LMR",
+        "", "MR", "MRT", "PI", "PT", "PN", "AN", "ANC", "AND", "ANT", "VN", "AM", "LR", "LMR",
         "XX", "U", "WP", "RI", "RRI", "EI", "FI", "EN", "PE", "BA", "BR", "ALT", "PRE", "AVN",
     }
 )  # fmt: skip

@@ -14,12 +14,13 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from engine.deid.embedded import decoded_texts, has_long_run
-from engine.deid.identifiers import Identifiers, View
+from engine.deid.identifiers import Identifiers, View, stands_alone
 from engine.deid.normalise import fold, squeeze
 from engine.deid.patterns import find_certain
-from engine.hl7.delimiters import Delimiters
+from engine.hl7.delimiters import DEFAULT_DELIMITERS, Delimiters
 from engine.hl7.escapes import unescape
 from engine.hl7.message import Message
+from engine.hl7.structure import marks
 
 #: where a short identifier (up to 3 characters) is looked for, as a whole
 IDENTITY_PLACES = frozenset(
@@ -67,7 +68,7 @@ def find_leaks(
     """
     message = output_message if output_message is not None else Message.parse(output)
     text = _decode(output, message)
-    plain = resolve(text, message.delimiters)
+    plain = resolve(usual_delimiters(text, message.delimiters), DEFAULT_DELIMITERS)
     hits = list(_find_hits(identifiers, plain, output))
     if not hits and not identifiers.short:
         return []
@@ -81,6 +82,14 @@ def _decode(output: bytes, message: Message) -> str:
         return output.decode(message.charset)
     except UnicodeDecodeError:
         return output.decode("latin-1")
+
+
+def usual_delimiters(text: str, delimiters: Delimiters) -> str:
+    """Return *text* with the usual delimiters: where @ cuts fields there are no e-mails in it."""
+    if marks(delimiters) == marks(DEFAULT_DELIMITERS):
+        return text
+    pairs = zip(marks(delimiters), marks(DEFAULT_DELIMITERS), strict=True)
+    return text.translate({ord(own): usual for own, usual in pairs if own})
 
 
 def resolve(text: str, delimiters: Delimiters) -> str:
@@ -130,7 +139,7 @@ def _locate(identifiers: Identifiers, hits: list[_Hit], message: Message) -> Ite
                 continue
             is_event = hit.kind == "date" and place in identifiers.birth_places
             yield Leak(path, hit.kind, hit.hard and not is_event, hit.inside)
-        if not places:
+        if not places and not _is_segment_name(hit, message):
             yield Leak("", hit.kind, hit.hard, hit.inside)
     if identifiers.short:
         yield from _short_leaks(identifiers, message)
@@ -150,6 +159,11 @@ def _places(hit: _Hit, message: Message) -> Iterator[tuple[str, tuple[str, int]]
                     inner = place
                     break
             yield f"{label}-{number}{inner}", (name, number)
+
+
+def _is_segment_name(hit: _Hit, message: Message) -> bool:
+    """Return whether what was found is the name of a segment: Mr. Sac and SAC are two things."""
+    return hit.form == "word" and hit.term.upper() in message.segment_names()
 
 
 def _labelled(message: Message) -> Iterator[tuple[str, str, list[str]]]:
@@ -183,6 +197,8 @@ def _is_in(hit: _Hit, text: str) -> bool:
     view = View(text)
     if hit.form == "word":
         return hit.term in view.tokens
+    if hit.form == "bounded":
+        return stands_alone(hit.term, view.folded)
     if hit.form == "anywhere":
         return hit.term in view.squeezed
     return hit.term in view.folded

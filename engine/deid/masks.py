@@ -7,6 +7,7 @@ reading the screen; it is not de-identification.
 
 from __future__ import annotations
 
+from engine.deid.chinese_id import is_citizen_number
 from engine.deid.normalise import has_han
 
 
@@ -18,10 +19,10 @@ def mask_name(part: str, *, is_family: bool) -> str:
 
 
 def mask_number(value: str) -> str:
-    """Return an identifier with its ends: 6 and 4 of 18 characters, 2 last of a short one."""
+    """Return an identifier with its last two characters; of a citizen number region and end."""
     size = len(value)
-    if size >= 15:
-        return value[:6] + "*" * (size - 10) + value[-4:]
+    if is_citizen_number(value):
+        return value[:6] + "********" + value[-4:]
     if size >= 6:
         return "*" * (size - 2) + value[-2:]
     return "*" * size

@@ -28,7 +28,8 @@ FINDS_SOMEBODY = frozenset(
         "relative", "staff", "staff_private", "address", "contact", "birth_date", "message_id",
     }
 )  # fmt: skip
-_TEXTUAL = frozenset({"text", "code", "number", "range", "demographic"})
+#: datatypes that keep components beside the identifier
+_COMPOSITE = shapes.NUMBER | shapes.ENTITY | shapes.ENTITY_PAIR | shapes.STAFF | shapes.STAFF_NESTED
 
 
 @dataclass(slots=True)
@@ -167,16 +168,25 @@ class Planner:
                     kind: self._by_kind(kind, "CX", SLOTS.get((row.segment, row.field), ""))
                     for kind in ("patient_id", "government_id", "insurance_id")
                 }
-                return patient_number(by_type), None
+                return patient_number(by_type), actions.search_rest("CX")
         treat = self.build(action, row)
-        if action == "scrub" and treat is not None and _is_search(row):
-            collect = collector(row.kind, row.datatype)
-            return (_collect_only(collect) if collect else None), treat
+        if action in ("pseudonym", "surrogate", "mask") and row.datatype in _COMPOSITE:
+            return treat, actions.search_rest(row.datatype)
+        if action == "keep" and row.kind in ("date", "birth_date", "time_of_day"):
+            return None, actions.keep_date(row.datatype)
+        if action == "scrub" and row.datatype in shapes.PLACE:
+            return treat, actions.scrub(row.kind, row.datatype)
+        if action == "scrub" and row.datatype not in shapes.ADDRESS:
+            return _collect_only(collector(row.kind, row.datatype)), treat
         return treat, None
 
     def _by_kind(self, kind: str, datatype: str, slot: str = "") -> Treatment | None:
         """Return the treatment of a kind in a datatype; for values and numbers by type."""
         action = self.kinds[kind].rule.action
+        if action == "keep" and kind in ("date", "birth_date", "time_of_day"):
+            return actions.keep_date(datatype)
+        if action == "scrub" and datatype in shapes.PLACE:
+            return actions.both(actions.unit(kind, datatype), actions.scrub(kind, datatype))
         return self.build(action, Row("", 0, datatype, "", kind, ""), slot)
 
     def build(self, action: str, row: Row, slot: str = "") -> Treatment | None:
@@ -242,11 +252,6 @@ class Planner:
 def _drop(value: str, run: Run) -> str:
     """Empty a field that is not in the catalogue."""
     return ""
-
-
-def _is_search(row: Row) -> bool:
-    """Return whether scrub searches text here (rather than cutting an address or place)."""
-    return row.datatype not in shapes.ADDRESS and row.datatype not in shapes.PLACE
 
 
 def _scrub(kind: str, datatype: str) -> Treatment:

@@ -22,9 +22,10 @@ _GIVEN = (
     "IMOGENE", "JOSCELYN", "KILLIAN", "LEOPOLDA", "MARCELLA", "NICODEM", "OPHELIE", "PEREGRIN",
     "QUENTINA", "ROSALBA", "SIEGMUND", "THEODORA", "URBANUS", "VALERIAN", "WILHELMA", "YOLANDA",
 )  # fmt: skip
-_HAN_FAMILY = "测拟样试仿例演虚"
-_HAN_GIVEN = "一二三四五六七八九十甲乙丙丁戊己庚辛壬癸子丑寅卯辰巳午未申酉戌亥"
-_STREETS = ("Sample Street", "Example Road", "Fixture Lane", "Mockup Avenue", "Placeholder Way")
+# Characters that GB 2312, Big5 and JIS X 0208 all have.
+_HAN_FAMILY = "甲乙丙丁戊己庚辛壬癸"
+_HAN_GIVEN = "一二三四五六七八九十子丑寅卯辰巳午未申酉戌亥"
+_STREETS = ("Quillfern Lane", "Marrowgate Road", "Thistlewick Way", "Umberfold Row")
 
 
 class Surrogates:
@@ -68,7 +69,7 @@ class Surrogates:
         """Return a street that exists nowhere."""
         number = self._keys.number("street", value)
         if has_han(value):
-            return f"虚拟路{number % 900 + 100}号"
+            return f"例路{number % 900 + 100}"
         return f"{number % 900 + 100} {_pick(_STREETS, number >> 16)}"
 
 

@@ -37,7 +37,7 @@ _TELLS: tuple[tuple[str, re.Pattern[str]], ...] = (
     ("patient_id", re.compile(r"\bmrn\b|medical record n|住院号|病历号|病案号|门诊号")),
     ("contact", re.compile(r"\bphone|telephone|mobile n|e-?mail|电话|手机|邮箱|微信")),
     ("address", re.compile(r"\baddress|住址|地址|籍贯")),
-    ("patient_name", re.compile(r"(?:patient|mother|father|first|last|family|given)'?s? name|姓名")),
+    ("patient_name", re.compile(r"(?:patient|mother|father|first|last|given)'?s? name|姓名")),
     ("age", re.compile(r"(?:^|\W)age(?:$|[\s^,(])|年龄")),
 )  # fmt: skip
 #: datatype a value of such a kind is read as, when it is plain text
