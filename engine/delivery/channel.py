@@ -216,14 +216,14 @@ class OutboundChannel:
     def settled(self, delivery: DueDelivery, settlement: Settlement, settled: Settled) -> None:
         """Hear of a committed settlement that ended or parked a delivery."""
         self._count(delivery, settlement)
+        if settled.held_keys:
+            for lane in self._lanes:
+                lane.drop_keys(settled.held_keys, delivery)
         if len(delivery.order_keys) > 1:
             for index in self._meeting.leave(delivery):
                 self._lanes[index].forget(delivery.delivery_id)
                 if settled.halted:
                     self._lanes[index].halt()
-        if settled.held_keys:
-            for lane in self._lanes:
-                lane.drop_keys(settled.held_keys, delivery)
         self._on_settled(delivery, settlement)
 
     def note(self, lane: int, delivery: DueDelivery, settlement: Settlement) -> None:

@@ -146,6 +146,7 @@ class Lane:
         self._is_paused = False
         self._is_halted = False
         self._is_stopped = False
+        self._is_advancing = self._goes_again = False
         self._idle: list[Callable[[], None]] = []
 
     # -- what others say -------------------------------------------------------------------
@@ -251,6 +252,19 @@ class Lane:
 
     def advance(self, *, is_due: bool = False) -> None:
         """Send the head if everything allows it; *is_due* says that its wait is over."""
+        if self._is_advancing:
+            self._goes_again = True
+            return
+        self._is_advancing = self._goes_again = True
+        try:
+            while self._goes_again:
+                self._goes_again = False
+                self._turn(is_due=is_due)
+                is_due = False
+        finally:
+            self._is_advancing = False
+
+    def _turn(self, *, is_due: bool) -> None:
         if (
             self._current is not None
             or self._timer is not None
@@ -337,9 +351,9 @@ class Lane:
                 name, tries = self._tries
                 self._tries = (name, tries.plus(attempt.outcome, attempt.at))
                 self._is_trouble = attempt.outcome in _TROUBLE
-            self._settle(current, settlement)
             if not self._is_paused:
                 self._wait(decision.retry_in_s or 0.0)
+            self._settle(current, settlement)
             return
         self._is_trouble = False
         self._window.discard(current.delivery_id)

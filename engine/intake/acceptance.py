@@ -23,7 +23,8 @@ from engine.model.states import MessageState, RouteOutcome
 from engine.pipeline.context import Arrived
 
 if TYPE_CHECKING:
-    from engine.pipeline.route import PythonAnswer, PythonCall, Routed
+    from engine.pipeline.route import Routed
+    from engine.pipeline.steps.base import PythonAnswer, PythonCall
 
 _log = logging.getLogger(__name__)
 

@@ -24,13 +24,13 @@ from engine.intake.delivered_by import Awaited, DeliveryWaits
 from engine.intake.policy import AckWhen, DeliveredBy
 from engine.model.clock import Clock
 from engine.model.errors import Fenced, StoreFull
-from engine.model.records import Accepted, Arrival, DueDelivery
+from engine.model.records import Accepted, Arrival, DueDelivery, Settlement
 from engine.model.states import DeliveryState, MessageState
 from engine.store.records import AckGiven, IntakeLoss
 
 if TYPE_CHECKING:
     from engine.intake.listener import ListenerCounts, MllpListener
-    from engine.pipeline.route import PythonAnswer, PythonCall
+    from engine.pipeline.steps.base import PythonAnswer, PythonCall
 
 _log = logging.getLogger(__name__)
 
@@ -67,8 +67,11 @@ class IntakeSeams:
     call_python: Callable[[PythonCall], Deferred[PythonAnswer]]
     #: seconds from a frame's last byte to its ack
     observe_ack_s: Callable[[float], None] = lambda seconds: None
-    #: answers through `response`: (caller's body, answer, outbound) -> ack, None where none is set
-    respond: Callable[[bytes, bytes, Facts], bytes | None] = lambda body, answer, facts: None
+    #: a receiver's answer on its way back: (route, received body, answer, facts) -> the ack;
+    #: None where the route has no `response`
+    respond: Callable[[str, bytes, bytes, Facts], bytes | None] = (
+        lambda route, body, answer, facts: None
+    )
 
 
 @dataclass(slots=True)
@@ -334,9 +337,10 @@ class InboundChannel:
 
     # -- delivered_by ----------------------------------------------------------------------
 
-    def delivery_settled(self, delivery_id: str, state: DeliveryState, answer: bytes) -> None:
+    def delivery_settled(self, delivery: DueDelivery, settlement: Settlement) -> None:
         """Hear from the outbound channels what became of a delivery of this channel."""
-        self._waits.settled(delivery_id, state, answer)
+        answer = settlement.attempt.ack if settlement.attempt is not None else b""
+        self._waits.settled(delivery.delivery_id, settlement.state, delivery.route, answer)
 
     def _make_waits(self, acceptance: Acceptance) -> DeliveryWaits:
         return DeliveryWaits(
@@ -379,7 +383,7 @@ class InboundChannel:
 
     def _make_awaited_ack(self, awaited: Awaited, code: str, text: str) -> bytes:
         if code == "AA" and awaited.answer:
-            answer = self._seams.respond(awaited.body, awaited.answer, awaited.facts)
+            answer = self._seams.respond(awaited.route, awaited.body, awaited.answer, awaited.facts)
             if answer is not None:
                 return answer
         header = self._acceptance.find_header(awaited.body)

@@ -32,6 +32,7 @@ class Awaited:
     owed: set[str]
     #: what the receiver answered to the last delivery, and by which route it went
     answer: bytes = b""
+    route: str = ""
     timer: Any = field(default=None)
 
 
@@ -71,8 +72,6 @@ class DeliveryWaits:
         body: bytes,
         reply: Reply,
         states: Iterable[tuple[str, DeliveryState]],
-        *,
-        waited_s: float = 0.0,
     ) -> None:
         """Wait for the deliveries in *states* (delivery id, state); none are owed = filtered."""
         known = dict(states)
@@ -90,8 +89,7 @@ class DeliveryWaits:
             for name in awaited.owed:
                 self._by_delivery[name] = awaited
             self._by_message[facts.message_id] = awaited
-            left_s = max(self.choices.timeout_s - waited_s, 0.0)
-            awaited.timer = self._clock.callLater(left_s, self._time_is_up, awaited)
+            awaited.timer = self._clock.callLater(self.choices.timeout_s, self._time_is_up, awaited)
 
     def join(self, message_id: str, reply: Reply) -> bool:
         """Answer *reply*, to a resend of *message_id*, together with it; False if it is over."""
@@ -100,7 +98,7 @@ class DeliveryWaits:
             awaited.replies.append(reply)
         return awaited is not None
 
-    def settled(self, delivery_id: str, state: DeliveryState, answer: bytes) -> None:
+    def settled(self, delivery_id: str, state: DeliveryState, route: str, answer: bytes) -> None:
         """Hear what became of a delivery; most belong to nobody who waits."""
         awaited = self._by_delivery.get(delivery_id)
         if awaited is None or state in _GOES_ON:
@@ -111,7 +109,7 @@ class DeliveryWaits:
             self._finish(awaited, self.choices.on_timeout, "the message was not delivered")
         else:
             awaited.owed.discard(delivery_id)
-            awaited.answer = answer
+            awaited.answer, awaited.route = answer, route
             if not awaited.owed:
                 self._finish(awaited, "AA", "")
 
