@@ -61,7 +61,7 @@ def test_a_thousand_messages_pass_through_unchanged(tmp_path: Path) -> None:
         for body in sent:
             wire.send(body)
             ack = wire.receive()
-            assert field(ack, b"MSA", 1) == b"AA", ack
+            assert field(ack, b"MSA", 1) in (b"AA", b"CA"), ack
         wire.close()
         received = it.receiver.wait_for(len(sent), 60)
         assert received == sent
