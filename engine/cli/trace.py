@@ -33,6 +33,10 @@ def trace(settings: Settings, id_: str, *, reason: str) -> None:
         print_json(told)
         return
     print_facts(told["message"])
+    if told["inbound_steps"]:
+        click.echo("\ninbound steps")
+        for step in told["inbound_steps"]:
+            _print_step(step)
     for route in told["routes"]:
         click.echo(f"\nroute {route['route']}: {route['result']} {route['reason']}".rstrip())
         for step in route["steps"]:
@@ -51,7 +55,8 @@ def trace(settings: Settings, id_: str, *, reason: str) -> None:
 
 
 def _print_step(step: dict[str, Any]) -> None:
-    click.echo(f"  {step['step']:>4} {step['kind']:<14} {step['outcome']}".rstrip())
+    why = f"  {step['why']}" if step.get("why") else ""
+    click.echo(f"  {step['step']:>4} {step['kind']:<14} {step['outcome']}{why}".rstrip())
     for change in step["changes"]:
         name = f" ({change['name']})" if change.get("name") else ""
         click.echo(f"         {change['path']}{name}: {change['before']!s} -> {change['after']!s}")

@@ -15,7 +15,8 @@ from engine.config.models.site import Site
 from engine.config.snapshot import open_snapshot, snapshot_files
 from engine.model.errors import MedbusError
 from engine.model.finding import Finding, has_errors
-from engine.pipeline.compile import CompiledSite, compile_site
+from engine.pipeline.compile import compile_site
+from engine.pipeline.compiled import CompiledSite
 from engine.pipeline.context import Keys
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from typing import Any
 
+from engine.hl7.definitions import field_name
 from engine.hl7.errors import Hl7Error
 from engine.hl7.message import Message
 from engine.hl7.segment import Segment
@@ -57,7 +58,12 @@ def _segment_changes(left: Segment, right: Segment, among: list[Segment]) -> lis
         return []
     place = _place(left, among)
     return [
-        {"path": f"{place}-{number}", "before": was, "after": now}
+        {
+            "path": f"{place}-{number}",
+            "name": field_name(left.name, number),
+            "before": was,
+            "after": now,
+        }
         for number, (was, now) in enumerate(zip(old, new, strict=True))
         if was != now
     ]

@@ -13,8 +13,9 @@ from engine.hl7.errors import Hl7Error
 from engine.model.errors import MedbusError
 from engine.model.records import StoredDelivery, StoredMessage
 from engine.model.states import MessageState, RouteOutcome
-from engine.pipeline.trace import Recorder, StepTrace
+from engine.pipeline.trace import Decision, Recorder, StepRecord
 from engine.runtime.desk import Desk
+from engine.runtime.differences import message_changes
 from engine.runtime.rerun import run_again
 from engine.runtime.selection import LeftOut, each_message
 from engine.runtime.times import show_at
@@ -68,21 +69,36 @@ def _steps(desk: Desk, message: StoredMessage) -> tuple[dict[str, list[View]], s
     except (MedbusError, Hl7Error) as error:
         return {}, f"the steps cannot be shown: {error}"
     steps: dict[str, list[View]] = {}
-    for step in recorder.steps:
-        steps.setdefault(step.route, []).append(_view_step(step))
+    route = ""
+    for record in recorder.records:
+        route = record.owner if record.place == "route" else route
+        steps.setdefault("" if record.place == "inbound" else route, []).append(_view_step(record))
+    for name, decision in recorder.route_decisions.items():
+        row = {"step": "when", "kind": "when", "outcome": "not met", "why": tell_decision(decision)}
+        steps.setdefault(name, []).append({**row, "changes": []})
     return steps, ""
 
 
-def _view_step(step: StepTrace) -> View:
+def _view_step(record: StepRecord) -> View:
+    changes = []
+    if record.before is not None and record.after is not None:
+        changes = message_changes(record.before, record.after)
+    place = f"{record.owner}: " if record.place == "outbound" else ""
+    part = f" (part {record.part})" if record.part > 1 else ""
     return {
-        "step": step.number,
-        "kind": step.kind,
-        "outcome": step.outcome,
-        "changes": [
-            {"path": c.path, "name": c.name, "before": c.before, "after": c.after}
-            for c in step.changes
-        ],
+        "step": f"{place}{record.number}{part}",
+        "kind": record.kind,
+        "outcome": record.outcome,
+        "why": tell_decision(record.decision) if record.decision is not None else "",
+        "changes": changes,
+        "log": list(record.log),
     }
+
+
+def tell_decision(decision: Decision) -> str:
+    """Return a rule and the values it looked at."""
+    values = ", ".join(f"{path} is {value!r}" for path, value in decision.values)
+    return f"{decision.rule} ({values})" if values else decision.rule
 
 
 def why(desk: Desk, ids: Sequence[str], where: MessageFilter, outbound: str, limit: int) -> View:
@@ -137,12 +153,28 @@ def _tell_routes(desk: Desk, message: StoredMessage, outbound: str) -> str:
         site = desk.configuration.site
     leading = [name for name, route in site.routes.items() if outbound in route.to]
     told = []
+    decisions = _decisions(desk, message)
     for result in message.routes:
         if result.route not in leading:
             continue
         reason = result.reason or (result.park.reason if result.park else "")
+        if result.route in decisions:
+            reason = f"when is not met: {tell_decision(decisions[result.route])}"
         word = "parked" if result.outcome is RouteOutcome.PARKED else "filtered"
         told.append(f"{result.route}: {word}, {reason}" if reason else f"{result.route}: {word}")
     if told:
         return "; ".join(told)
     return f"no route from {message.inbound} goes to {outbound}"
+
+
+def _decisions(desk: Desk, message: StoredMessage) -> dict[str, Decision]:
+    """Return what the routes' own conditions looked at, where they were not met."""
+    if not any(result.reason.startswith("when is not met") for result in message.routes):
+        return {}
+    recorder = Recorder()
+    try:
+        configuration = desk.configuration_of(message.snapshot_id)
+        run_again(desk, configuration, message, recorder=recorder)
+    except (MedbusError, Hl7Error):
+        return {}
+    return recorder.route_decisions

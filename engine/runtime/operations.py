@@ -128,7 +128,10 @@ class Operations:
         self._demand_outbound(outbound)
         ids = list(asked.get("ids") or ())
         check_ids(ids)
-        where = self._filter(asked.get("filters") or {})
+        filters = asked.get("filters") or {}
+        where = self._filter(filters)
+        # The answer quotes values of the message.
+        self.desk.audit(user, "why", " ".join(ids[:20]), detail={"to": outbound})
         return explain.why(self.desk, ids, where, outbound, int(asked.get("limit") or 50))
 
     # -- changing deliveries -------------------------------------------------------------------

@@ -17,24 +17,14 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
+from engine.pipeline.steps.base import PythonAnswer, PythonCall
 from engine.runtime.python_worker import read_packet, write_packet
 
 DEFAULT_MEMORY_BYTES = 1 << 30
 #: seconds a fresh worker may take to import itself
 START_S = 20.0
-
-
-class Call(Protocol):
-    """What the pipeline asks for; see engine.pipeline."""
-
-    module: str
-    function: str
-    body: bytes
-    context: dict[str, object]
-    sources: Mapping[str, str]
-    timeout_s: float
 
 
 class WorkerGone(Exception):
@@ -68,7 +58,7 @@ class _Worker:
             self.kill()
             raise WorkerGone("the worker process did not start") from None
 
-    def run(self, call: Call) -> tuple[dict[str, Any], bytes]:
+    def run(self, call: PythonCall) -> tuple[dict[str, Any], bytes]:
         """Let it do one call; WorkerGone when it does not answer within the time."""
         head = {
             "module": call.module,
@@ -123,7 +113,7 @@ class _Seat:
         self._worker: _Worker | None = None
         self._lock = threading.Lock()
 
-    def run(self, call: Call) -> tuple[dict[str, Any], bytes]:
+    def run(self, call: PythonCall) -> tuple[dict[str, Any], bytes]:
         """Run a call; a crash or time-out is tried once more in a fresh worker."""
         with self._lock:
             for is_last in (False, True):
@@ -157,12 +147,12 @@ class PythonWorkers:
         self._seats: dict[str, tuple[_Seat, ThreadPoolExecutor]] = {}
         self._lock = threading.Lock()
 
-    def submit(self, call: Call) -> Future[Any]:
+    def submit(self, call: PythonCall) -> Future[PythonAnswer]:
         """Start a call in its channel's worker; the future gives a PythonAnswer."""
         seat, executor = self._seat_of(str(call.context.get("inbound", "")))
         return executor.submit(_answer, seat.run, call)
 
-    def run(self, call: Call) -> Any:
+    def run(self, call: PythonCall) -> PythonAnswer:
         """Run a call and wait for it; for commands and reruns, which have a thread of their own."""
         return self.submit(call).result()
 
@@ -186,9 +176,9 @@ class PythonWorkers:
             return self._seats[channel]
 
 
-def _answer(run: Callable[[Call], tuple[dict[str, Any], bytes]], call: Call) -> Any:
-    from engine.pipeline.python_message import PythonAnswer
-
+def _answer(
+    run: Callable[[PythonCall], tuple[dict[str, Any], bytes]], call: PythonCall
+) -> PythonAnswer:
     head, body = run(call)
     if "error" in head:
         return PythonAnswer(body=None, error=str(head["error"]), log=())

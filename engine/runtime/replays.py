@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from engine.hl7.errors import Hl7Error
 from engine.hl7.header import parse_header
+from engine.hl7.message import Message
 from engine.model.errors import Fenced, MedbusError, NotFound
 from engine.model.records import (
     Arrival,
@@ -25,6 +26,8 @@ from engine.model.records import (
 )
 from engine.model.states import DeliveryState, MessageState, ParkCode, RouteOutcome
 from engine.pipeline.route import Routed
+from engine.pipeline.terms import find_terms
+from engine.runtime.bodies import read_message
 from engine.runtime.desk import Desk
 from engine.runtime.differences import field_changes
 from engine.runtime.rerun import run_again
@@ -147,15 +150,17 @@ def build_arrival(desk: Desk, message: StoredMessage, made: Plan, operation: Ope
     """Return the new record that stands for one replayed message."""
     now = desk.clock.now()
     body = desk.store.get_body(message.message_id)
-    routed = _run(desk, message, made.choice)
     if made.choice.replay_as == "sent":
-        deliveries = _sent_again(desk, message, made, routed)
+        original = read_message(desk, body, message.inbound)
+        terms = find_terms(original, message.control_id)
+        deliveries = _sent_again(desk, message, made, original)
         names = dict.fromkeys(d.route for d in deliveries)
         results = tuple(RouteResult(name, RouteOutcome.QUEUED) for name in names)
     else:
+        routed = _run(desk, message, made.choice)
         if routed.failure is not None:
             raise MedbusError(f"an inbound step fails: {routed.failure.reason}", code="RUN-036")
-        deliveries, results = routed.deliveries, routed.routes
+        deliveries, results, terms = routed.deliveries, routed.routes, routed.terms
     new_id = desk.engine.draw_message_id(now) if desk.engine else _next_id(desk, now)
     return Arrival(
         message_id=new_id,
@@ -171,7 +176,7 @@ def build_arrival(desk: Desk, message: StoredMessage, made: Plan, operation: Ope
         version=message.version,
         peer="replay",
         snapshot_id=desk.configuration.snapshot_id,
-        terms=routed.terms,
+        terms=terms,
         routes=results,
         deliveries=tuple(replace(d, number=n) for n, d in enumerate(deliveries, 1)),
         warnings=message.warnings,
@@ -182,10 +187,7 @@ def build_arrival(desk: Desk, message: StoredMessage, made: Plan, operation: Ope
 
 
 def _run(desk: Desk, message: StoredMessage, choice: Choice) -> Routed:
-    if choice.replay_as == "sent" and message.inbound not in desk.configuration.site.inbound:
-        return Routed((), ())
-    outbounds = choice.outbounds or None
-    return run_again(desk, desk.configuration, message, outbounds=outbounds)
+    return run_again(desk, desk.configuration, message, outbounds=choice.outbounds or None)
 
 
 def _next_id(desk: Desk, now: float) -> str:
@@ -196,10 +198,9 @@ def _next_id(desk: Desk, now: float) -> str:
 
 
 def _sent_again(
-    desk: Desk, message: StoredMessage, made: Plan, routed: Routed
+    desk: Desk, message: StoredMessage, made: Plan, original: Message
 ) -> tuple[NewDelivery, ...]:
     """Return the stored outputs as new deliveries, with today's order keys."""
-    keys = _order_keys(desk, message, routed)
     again = []
     for old in _resendable(message, made):
         outbound = desk.configuration.site.outbound.get(old.outbound)
@@ -215,7 +216,7 @@ def _sent_again(
                 body=output,
                 control_id=old.control_id,
                 promises=_promises(output),
-                order_keys=keys.get(old.outbound, ()),
+                order_keys=_order_keys(desk, old.outbound, original),
                 file_name=f"{old.delivery_id}.hl7" if outbound.file is not None else "",
                 on_park=outbound.on_park,
             )
@@ -223,10 +224,11 @@ def _sent_again(
     return tuple(again)
 
 
-def _order_keys(
-    desk: Desk, message: StoredMessage, routed: Routed
-) -> Mapping[str, tuple[bytes, ...]]:
-    return {made.outbound: made.order_keys for made in routed.deliveries}
+def _order_keys(desk: Desk, outbound: str, original: Message) -> tuple[bytes, ...]:
+    compiled = desk.configuration.compiled.outbound[outbound]
+    texts = [text for path in compiled.order_by for text in original.get_all(path)]
+    known = dict.fromkeys(text for text in texts if text and text != '""')
+    return tuple(compiled.hash_key(text) for text in known)
 
 
 def _promises(output: bytes) -> tuple[str, str]:

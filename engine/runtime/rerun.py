@@ -15,6 +15,7 @@ from engine.model.records import NewDelivery, StoredDelivery, StoredMessage
 from engine.model.states import ParkCode
 from engine.pipeline.context import Arrived
 from engine.pipeline.route import Routed, drive, run_inbound
+from engine.pipeline.trace import Recorder
 from engine.runtime.bodies import read_message
 from engine.runtime.configuration import Configuration
 from engine.runtime.desk import Desk
@@ -75,7 +76,7 @@ def run_again(
     *,
     routes: Iterable[str] | None = None,
     outbounds: Iterable[str] | None = None,
-    recorder: object | None = None,
+    recorder: Recorder | None = None,
 ) -> Routed:
     """Run a stored message through a configuration, with its own id and arrival time."""
     compiled = configuration.compiled.inbound.get(message.inbound)
