@@ -11,7 +11,6 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,9 +30,6 @@ if TYPE_CHECKING:
 _MOST_SUFFIXES = 1000
 #: what a retry does not mend
 _LASTING = frozenset({errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ})
-
-#: (function, done): runs *function* in a thread, then done on the loop with its result or error
-InThread = Callable[[Callable[[], Any], Callable[[Any], None]], None]
 
 
 class Unwritable(Exception):
@@ -98,20 +94,17 @@ def _sync_directory(directory: Path) -> None:
         os.close(handle)
 
 
-@dataclass(frozen=True, slots=True)
-class FileTarget:
-    """Where files go."""
+class FileWriter:
+    """
+    The sender of one lane of a file channel.
 
-    directory: Path
+    Args:
+        directory: where the files go.
+    """
 
-
-class FileSender:
-    """The sender of one lane of a file channel."""
-
-    def __init__(self, channel: OutboundChannel, target: FileTarget, in_thread: InThread) -> None:
+    def __init__(self, channel: OutboundChannel, lane: int, directory: Path) -> None:
         self._channel = channel
-        self._target = target
-        self._in_thread = in_thread
+        self._directory = directory
         self._is_stopped = False
 
     def send(self, attempt: Try, done: Callable[[Decision], None]) -> None:
@@ -120,9 +113,7 @@ class FileSender:
         name = delivery.file_name or f"{delivery.delivery_id}.hl7"
 
         def write() -> Path:
-            return write_file(
-                self._target.directory, name, delivery.body, temporary=delivery.delivery_id
-            )
+            return write_file(self._directory, name, delivery.body, temporary=delivery.delivery_id)
 
         def written(result: Any) -> None:
             if not self._is_stopped:
@@ -130,7 +121,7 @@ class FileSender:
                 self._channel.tried(attempt, outcome, what)
                 done(decision)
 
-        self._in_thread(write, written)
+        self._channel.seams.read(lambda store: write(), written)
 
     def probe(self, done: Callable[[bool], None]) -> None:
         """Nothing to see in advance: the next try tells."""

@@ -10,10 +10,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
-from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any
 
+from engine.delivery.lane_seams import Group, LaneSeams, LaneState, Sender
 from engine.delivery.policy import DeliveryPolicy
 from engine.delivery.settlement import (
     NO_TRIES,
@@ -25,7 +24,6 @@ from engine.delivery.settlement import (
     wait_before,
 )
 from engine.delivery.window import Window
-from engine.model.clock import Clock
 from engine.model.errors import Fenced, StoreFull
 from engine.model.records import DueDelivery, Settlement
 from engine.model.states import AttemptOutcome, DeliveryState
@@ -38,70 +36,6 @@ _PROBE_EVERY_S = 5.0
 #: seconds before a settlement is offered again to a store that is full
 _FULL_WAIT_S = 1.0
 _TROUBLE = frozenset({AttemptOutcome.REFUSED, AttemptOutcome.BROKEN})
-
-
-class Sender(Protocol):
-    """How a lane gets one delivery to its receiver."""
-
-    def send(self, attempt: Try, done: Callable[[Decision], None]) -> None:
-        """Try once; *done* is called once, never from within."""
-        ...
-
-    def probe(self, done: Callable[[bool], None]) -> None:
-        """See whether the receiver can be reached, without sending anything."""
-        ...
-
-    def stop(self) -> None:
-        """Close; a try in flight ends without a decision."""
-        ...
-
-
-class Group(Protocol):
-    """The other lanes of the channel, as far as one lane needs them."""
-
-    def may_go(self, lane: int, delivery: DueDelivery) -> bool:
-        """Say that *lane* has reached *delivery*; return whether it may send it now."""
-        ...
-
-    def is_gone(self, delivery: DueDelivery) -> bool:
-        """Return whether another lane has settled it already."""
-        ...
-
-    def settled(self, delivery: DueDelivery, settlement: Settlement, settled: Settled) -> None:
-        """Hear of a committed settlement."""
-        ...
-
-    def rate_wait_s(self) -> float:
-        """Take a place in the rate, and return the seconds until it."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class LaneSeams:
-    """What a lane is handed."""
-
-    #: Twisted's clock: callLater
-    reactor: Any
-    clock: Clock
-    #: 0.0 up to 1.0, for the jitter of waits
-    dice: Callable[[], float]
-    #: the writer's submit
-    submit: Callable[[Any, Callable[[Any], None]], None]
-    #: runs a function of the store elsewhere than on the loop, then done with its result or error
-    read: Callable[[Callable[[Any], Any], Callable[[Any], None]], None]
-
-
-class LaneState(StrEnum):
-    """What a lane is doing, for status."""
-
-    IDLE = "idle"
-    SENDING = "sending"
-    SETTLING = "settling"
-    WAITING = "waiting"
-    MEETING = "meeting"
-    PAUSED = "paused"
-    HALTED = "halted"
-    STOPPED = "stopped"
 
 
 class Lane:
@@ -454,3 +388,6 @@ class Lane:
             idle, self._idle = self._idle, []
             for done in idle:
                 done()
+
+
+__all__ = ["Group", "Lane", "LaneSeams", "LaneState", "Sender"]

@@ -10,17 +10,13 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.error import ConnectionDone
-from twisted.internet.interfaces import IHandshakeListener, IPushProducer
-from twisted.internet.protocol import ClientFactory, Protocol, connectionDone
-from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.failure import Failure as TypedFailure
-from zope.interface import implementer
 
-from engine.delivery.keepalive import set_keepalive
+from engine.delivery.mllp_connection import Dial, MllpConnection, MllpTarget
 from engine.delivery.policy import AckWanted
 from engine.delivery.reasons import describe_failure
 from engine.delivery.settlement import (
@@ -36,7 +32,7 @@ from engine.delivery.settlement import (
 from engine.hl7.ack import Ack, parse_ack
 from engine.hl7.errors import Hl7Error
 from engine.hl7.header import parse_header
-from engine.mllp.exchange import Answer, Exchange, ExchangeState, TooLong, Unasked, unasked
+from engine.mllp.exchange import Answer, ExchangeState, TooLong, Unasked, unasked
 from engine.model.records import DueDelivery
 from engine.model.states import AttemptOutcome
 
@@ -50,18 +46,6 @@ Failure: Any = TypedFailure
 _MOST_RECENT = 1000
 #: bytes a second that a slow receiver must take at least while a message is written
 _SLOWEST_WRITE = 10_000
-
-
-@dataclass(frozen=True, slots=True)
-class MllpTarget:
-    """Where and how to connect; times in seconds."""
-
-    host: str
-    port: int
-    connect_timeout_s: float = 10.0
-    #: from the last byte sent to the matching ack
-    timeout_s: float = 30.0
-    max_answer_bytes: int = 16_000_000
 
 
 class MllpSender:
@@ -85,9 +69,9 @@ class MllpSender:
         self._target = target
         self._tls = tls
         self._reactor = channel.seams.reactor
-        self._connection: _Connection | None = None
+        self._connection: MllpConnection | None = None
         #: a connection attempt under way
-        self._connecting: _Dial | None = None
+        self._connecting: Dial | None = None
         self._try: Try | None = None
         self._done: Callable[[Decision], None] | None = None
         self._wanted = b""
@@ -139,7 +123,7 @@ class MllpSender:
     # -- connecting ------------------------------------------------------------------------
 
     def _dial(self) -> None:
-        self._connecting = dial = _Dial(self, self._target)
+        self._connecting = dial = Dial(self, self._target)
         try:
             options = self._tls.options() if self._tls is not None else None
         except Exception as error:  # noqa: BLE001 - whatever it is, it is told and tried again
@@ -147,7 +131,7 @@ class MllpSender:
             return
         dial.start(self._reactor, options)
 
-    def connected(self, dial: _Dial, connection: _Connection) -> None:
+    def connected(self, dial: Dial, connection: MllpConnection) -> None:
         """A connection stands, its handshake done."""
         if dial is not self._connecting:
             connection.abort()
@@ -162,7 +146,7 @@ class MllpSender:
         if self._try is not None and not self._try.is_sent:
             self._write(connection)
 
-    def failed(self, dial: _Dial, reason: TypedFailure) -> None:
+    def failed(self, dial: Dial, reason: TypedFailure) -> None:
         """No connection could be made."""
         if dial is not self._connecting:
             return
@@ -174,7 +158,7 @@ class MllpSender:
         if self._try is not None:
             self._trouble(AttemptOutcome.REFUSED, describe_failure(reason))
 
-    def lost(self, connection: _Connection, reason: TypedFailure) -> None:
+    def lost(self, connection: MllpConnection, reason: TypedFailure) -> None:
         """A connection is gone."""
         if connection is not self._connection:
             return
@@ -185,7 +169,7 @@ class MllpSender:
 
     # -- writing ---------------------------------------------------------------------------
 
-    def _write(self, connection: _Connection) -> None:
+    def _write(self, connection: MllpConnection) -> None:
         attempt = self._try
         if attempt is None:
             return
@@ -199,7 +183,7 @@ class MllpSender:
             slow_s = self._target.timeout_s + len(body) / _SLOWEST_WRITE
             self._start_deadline(slow_s)
 
-    def flushed(self, connection: _Connection) -> None:
+    def flushed(self, connection: MllpConnection) -> None:
         """The last byte was handed over: the time for the answer begins."""
         attempt = self._try
         if connection is not self._connection or attempt is None or not attempt.is_sent:
@@ -221,7 +205,7 @@ class MllpSender:
 
     # -- reading ---------------------------------------------------------------------------
 
-    def received(self, connection: _Connection, chunk: bytes) -> None:
+    def received(self, connection: MllpConnection, chunk: bytes) -> None:
         """Bytes came; most of the time they are one ack."""
         for event in connection.exchange.feed(chunk):
             if isinstance(event, Answer):
@@ -234,7 +218,7 @@ class MllpSender:
             else:
                 self._unasked(event)
 
-    def _answered(self, connection: _Connection, body: bytes) -> None:
+    def _answered(self, connection: MllpConnection, body: bytes) -> None:
         attempt = self._try
         if attempt is None:
             return
@@ -358,136 +342,6 @@ class MllpSender:
         return self._channel.seams.clock.now()
 
 
-class _Dial(ClientFactory):
-    """One attempt to connect, handshake included, within its time."""
-
-    noisy = False
-
-    def __init__(self, sender: MllpSender, target: MllpTarget) -> None:
-        self._sender = sender
-        self._target = target
-        self._connector: Any = None
-        self._timer: Any = None
-        self.is_tls = False
-
-    def start(self, reactor: Any, tls_options: Any) -> None:
-        """Connect."""
-        target = self._target
-        factory: Any = self
-        if tls_options is not None:
-            self.is_tls = True
-            factory = TLSMemoryBIOFactory(tls_options, True, self)  # type: ignore[arg-type]
-            factory.noisy = False
-        self._timer = reactor.callLater(target.connect_timeout_s, self._too_late)
-        # The connector's own timeout would not cover the handshake.
-        self._connector = reactor.connectTCP(target.host, target.port, factory, timeout=None)
-
-    def cancel(self) -> None:
-        """Give up quietly."""
-        self._stop_timer()
-        if self._connector is not None:
-            self._connector.disconnect()
-
-    def buildProtocol(self, address: Any) -> _Connection:
-        """Return the connection; Twisted asks."""
-        return _Connection(self._sender, self, self._target.max_answer_bytes)
-
-    def clientConnectionFailed(self, connector: Any, reason: TypedFailure) -> None:
-        """Twisted could not connect."""
-        self._stop_timer()
-        self._sender.failed(self, reason)
-
-    def established(self, connection: _Connection) -> None:
-        """The connection stands, its handshake done."""
-        self._stop_timer()
-        self._sender.connected(self, connection)
-
-    def ended_early(self, reason: TypedFailure) -> None:
-        """The connection ended before it stood."""
-        self._stop_timer()
-        self._sender.failed(self, reason)
-
-    def _too_late(self) -> None:
-        self._timer = None
-        self._sender.failed(self, Failure(TimeoutError()))
-        if self._connector is not None:
-            self._connector.disconnect()
-
-    def _stop_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-
-
-@implementer(IHandshakeListener, IPushProducer)
-class _Connection(Protocol):
-    """The thin protocol between a transport and the sender."""
-
-    transport: Any
-
-    def __init__(self, sender: MllpSender, dial: _Dial, max_answer_bytes: int) -> None:
-        self.exchange = Exchange(max_answer_bytes)
-        self._sender = sender
-        self._dial = dial
-        self._stands = False
-        #: whether everything written was handed to the kernel
-        self.is_flushed = True
-
-    def connectionMade(self) -> None:
-        """Stand, unless a handshake comes first."""
-        set_keepalive(self.transport)
-        self.transport.registerProducer(self, True)
-        if not self._dial.is_tls:
-            self._stand()
-
-    def handshakeCompleted(self) -> None:
-        """The receiver's certificate was checked and is good."""
-        self._stand()
-
-    def dataReceived(self, chunk: bytes) -> None:
-        """Hand on."""
-        self._sender.received(self, chunk)
-
-    def connectionLost(self, reason: TypedFailure = connectionDone) -> None:
-        """Hand on."""
-        self.exchange.close()
-        if self._stands:
-            self._sender.lost(self, reason)
-        else:
-            self._dial.ended_early(reason)
-
-    def write(self, frame: bytes) -> None:
-        """Write; is_flushed tells whether it went out at once."""
-        self.transport.write(frame)
-
-    def pauseProducing(self) -> None:
-        """The transport has more than it can hand over."""
-        self.is_flushed = False
-
-    def resumeProducing(self) -> None:
-        """The transport has handed everything over."""
-        if not self.is_flushed:
-            self.is_flushed = True
-            self._sender.flushed(self)
-
-    def stopProducing(self) -> None:
-        """The transport is gone."""
-
-    def close(self) -> None:
-        """Close in good order."""
-        self.transport.unregisterProducer()
-        self.transport.loseConnection()
-
-    def abort(self) -> None:
-        """Drop at once."""
-        self.transport.unregisterProducer()
-        self.transport.abortConnection()
-
-    def _stand(self) -> None:
-        self._stands = True
-        self._dial.established(self)
-
-
 def control_id_of(delivery: DueDelivery) -> bytes:
     """Return MSH-10 of an output byte for byte, as an ack must repeat it."""
     if delivery.control_id.isascii() and "\\" not in delivery.control_id:
@@ -496,3 +350,6 @@ def control_id_of(delivery: DueDelivery) -> bytes:
         return parse_header(delivery.body).control_id_bytes
     except Hl7Error:
         return delivery.control_id.encode("utf-8", "surrogateescape")
+
+
+__all__ = ["MllpSender", "MllpTarget", "control_id_of"]

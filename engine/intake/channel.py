@@ -10,10 +10,9 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable, Generator
-from dataclasses import dataclass
-from datetime import datetime, tzinfo
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Generator
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
 
@@ -22,9 +21,9 @@ from engine.intake.batches import BatchAnswer, is_batch
 from engine.intake.connection import Reply
 from engine.intake.delivered_by import Awaited, DeliveryWaits
 from engine.intake.policy import AckWhen, DeliveredBy
-from engine.model.clock import Clock
+from engine.intake.seams import IntakeCounts, IntakeSeams
 from engine.model.errors import Fenced, StoreFull
-from engine.model.records import Accepted, Arrival, DueDelivery, Settlement
+from engine.model.records import Accepted, Arrival, DueDelivery
 from engine.model.states import DeliveryState, MessageState
 from engine.store.records import AckGiven, IntakeLoss
 
@@ -36,58 +35,6 @@ _log = logging.getLogger(__name__)
 
 #: seconds between two reports of lost bytes to the ledger
 _LOSS_EVERY_S = 10.0
-
-
-class Submits(Protocol):
-    """The writer, as far as a channel needs it."""
-
-    def submit(self, work: Any, done: Callable[[Any], None]) -> None:
-        """Have *work* committed, then run *done* on the loop."""
-        ...
-
-    def call(self, function: Callable[[Any], Any], done: Callable[[Any], None]) -> None:
-        """Run *function* with the store, then *done* on the loop."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class IntakeSeams:
-    """What an inbound channel is handed."""
-
-    reactor: Any
-    clock: Clock
-    timezone: tzinfo
-    writer: Submits
-    #: draws the message id for an arrival time
-    draw_id: Callable[[float], str]
-    #: hands a committed delivery to its outbound channel
-    offer: Callable[[DueDelivery], None]
-    #: takes a delivery out of its outbound channel: (outbound, delivery id)
-    expire: Callable[[str, str], None]
-    call_python: Callable[[PythonCall], Deferred[PythonAnswer]]
-    #: seconds from a frame's last byte to its ack
-    observe_ack_s: Callable[[float], None] = lambda seconds: None
-    #: a receiver's answer on its way back: (route, received body, answer, facts) -> the ack;
-    #: None where the route has no `response`
-    respond: Callable[[str, bytes, bytes, Facts], bytes | None] = (
-        lambda route, body, answer, facts: None
-    )
-
-
-@dataclass(slots=True)
-class IntakeCounts:
-    """What a channel has taken since it was made; plain numbers, read by metrics and status."""
-
-    received: int = 0
-    received_bytes: int = 0
-    accepted: int = 0
-    rejected: int = 0
-    duplicates: int = 0
-    same_id_other_bytes: int = 0
-    #: answered AE because the store could not take it
-    not_stored: int = 0
-    last_received_at: float = 0.0
-    last_reject_reason: str = ""
 
 
 class _Item:
@@ -337,10 +284,11 @@ class InboundChannel:
 
     # -- delivered_by ----------------------------------------------------------------------
 
-    def delivery_settled(self, delivery: DueDelivery, settlement: Settlement) -> None:
+    def delivery_settled(
+        self, delivery_id: str, state: DeliveryState, answer: bytes, route: str = ""
+    ) -> None:
         """Hear from the outbound channels what became of a delivery of this channel."""
-        answer = settlement.attempt.ack if settlement.attempt is not None else b""
-        self._waits.settled(delivery.delivery_id, settlement.state, delivery.route, answer)
+        self._waits.settled(delivery_id, state, route, answer)
 
     def _make_waits(self, acceptance: Acceptance) -> DeliveryWaits:
         return DeliveryWaits(
@@ -416,3 +364,6 @@ class InboundChannel:
         if self._loss_timer is not None and self._loss_timer.active():
             self._loss_timer.cancel()
         self._loss_timer = None
+
+
+__all__ = ["InboundChannel", "IntakeCounts", "IntakeSeams"]
