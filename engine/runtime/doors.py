@@ -9,21 +9,29 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from twisted.internet.error import CannotListenError
 
 from engine.config.models.inbound import Inbound
+from engine.intake.acceptance import Facts
 from engine.intake.budget import Budget
 from engine.intake.channel import InboundChannel, IntakeSeams
 from engine.model.errors import MedbusError
+from engine.model.records import DueDelivery, Settlement
 from engine.runtime.build_inbound import build_acceptance, build_listener
 from engine.runtime.configuration import Configuration
 from engine.runtime.rates import RateMeter
 from engine.runtime.times import show_at
 
 log = logging.getLogger(__name__)
+
+
+#: (inbound, route, received body, answer, facts) -> the answer for the caller
+Respond = Callable[[str, str, bytes, bytes, Facts], bytes | None]
 
 
 class Door:
@@ -52,8 +60,11 @@ class Door:
 class Doors:
     """All inbound channels."""
 
-    def __init__(self, seams: IntakeSeams, *, site_folder: Path, budget: Budget) -> None:
+    def __init__(
+        self, seams: IntakeSeams, *, site_folder: Path, budget: Budget, respond: Respond
+    ) -> None:
         self._seams = seams
+        self._respond = respond
         self._site_folder = site_folder
         self._budget = budget
         self.doors: dict[str, Door] = {}
@@ -72,7 +83,8 @@ class Doors:
                 continue
             if door is not None:
                 await self._close(door)
-            door = Door(name, model, InboundChannel(name, acceptance, self._seams))
+            seams = replace(self._seams, respond=partial(self._respond, name))
+            door = Door(name, model, InboundChannel(name, acceptance, seams))
             door.is_paused = name in paused
             self.doors[name] = door
             self.open(door)
@@ -148,11 +160,11 @@ class Doors:
             if door.problem:
                 self.open(door)
 
-    def settled(self, delivery_id: str, inbound: str, state: Any, answer: bytes) -> None:
+    def settled(self, delivery: DueDelivery, settlement: Settlement) -> None:
         """Tell the channel of a delivery what became of it (`delivered_by`)."""
-        door = self.doors.get(inbound)
+        door = self.doors.get(delivery.inbound)
         if door is not None:
-            door.channel.delivery_settled(delivery_id, state, answer)
+            door.channel.delivery_settled(delivery, settlement)
 
     def view(
         self, zone: Any, today: Mapping[str, int], last_at: Callable[[str], float]

@@ -17,6 +17,7 @@ from typing import Any, Protocol, TypeVar
 
 from twisted.internet.defer import Deferred
 
+from engine.intake.acceptance import Facts
 from engine.intake.budget import Budget
 from engine.intake.channel import IntakeSeams
 from engine.model.errors import MedbusError
@@ -33,6 +34,7 @@ from engine.runtime.operations import Operations
 from engine.runtime.python_workers import PythonWorkers
 from engine.runtime.reload import Reloads
 from engine.runtime.replays import resume_replay
+from engine.runtime.respond import respond
 from engine.runtime.store_access import WriterAccess
 from engine.runtime.upkeep import Upkeep
 from engine.security.keyring import KeyRing
@@ -92,7 +94,9 @@ class Engine:
         self.board = AlarmBoard()
         self.ack_times = AckTimes()
         self.exits = Exits(self)
-        self.doors = Doors(self._seams(zone), site_folder=site_folder, budget=Budget())
+        self.doors = Doors(
+            self._seams(zone), site_folder=site_folder, budget=Budget(), respond=self._respond
+        )
         access = WriterAccess(store, self.writer, loop.call_soon_threadsafe)
         self.desk = Desk(
             site_folder, data_folder, access, keys, self.clock, self.workers, configuration, self
@@ -118,6 +122,11 @@ class Engine:
     def _call_python(self, call: Any) -> Deferred[Any]:
         wrapped = asyncio.wrap_future(self.workers.submit(call), loop=self._loop)
         return Deferred.fromFuture(wrapped)
+
+    def _respond(
+        self, inbound: str, route: str, body: bytes, answer: bytes, facts: Facts
+    ) -> bytes | None:
+        return respond(self.configuration, inbound, route, body, answer, facts)
 
     @property
     def configuration(self) -> Configuration:

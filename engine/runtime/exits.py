@@ -126,8 +126,7 @@ class Exits:
         self._readers.submit(work)
 
     def _settled(self, delivery: DueDelivery, settlement: Settlement) -> None:
-        answer = settlement.attempt.ack if settlement.attempt is not None else b""
-        self._engine.doors.settled(delivery.delivery_id, delivery.inbound, settlement.state, answer)
+        self._engine.doors.settled(delivery, settlement)
 
     # -- messages ------------------------------------------------------------------------------
 
