@@ -1,17 +1,18 @@
-"""Names that one part of a site uses for another: every one must lead somewhere."""
+"""
+Names that one part of a site uses for another: every one must lead somewhere.
+
+Rules of this file: what steps name (tables, transforms, profiles, …) is found by compiling them.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from engine.check.walk import Visit, walk_site
+from engine.check.walk import walk_site
 from engine.config.explain import nearest
 from engine.config.load import LoadedSite
-from engine.config.models.profiles import BUILT_IN_PROFILES
 from engine.config.models.site import Site
-from engine.config.models.steps import LookupArgs
-from engine.config.models.tables import LookupTable
-from engine.hl7.charset import codec_for, output_codec
+from engine.hl7.charset import codec_for
 from engine.model.finding import Finding, Loc
 
 
@@ -33,16 +34,16 @@ def check_references(loaded: LoadedSite) -> Iterator[Finding]:
             charset = getattr(inbound.charset, key)
             if charset is not None and codec_for(charset) is None:
                 yield _no_charset(charset, ("inbound", name, "charset", key))
-    for name, outbound in site.outbound.items():
-        if outbound.charset is not None and output_codec(outbound.charset) is None:
-            yield _no_charset(outbound.charset, ("outbound", name, "charset"))
-    for name, profile in site.profiles.items():
-        words = profile.leak_check.allow_words
+    for name, rules in site.profiles.items():
+        words = rules.leak_check.allow_words
         if words is not None and words not in site.files:
             loc: Loc = ("profiles", name, "leak_check", "allow_words")
             yield Finding("CFG-108", f"there is no file {words}", _RELATIVE, loc=loc)
     for visit in walk_site(site):
-        yield from _check_step(visit, site, names)
+        profile = visit.step.args.profile if visit.step.kind == "validate" else None
+        if profile is not None and profile not in site.files:
+            place: Loc = (*visit.loc, "validate", "profile")
+            yield Finding("CFG-108", f"there is no file {profile}", _RELATIVE, loc=place)
 
 
 _RELATIVE = "paths of files are relative to the site"
@@ -105,58 +106,3 @@ def _check_renames(site: Site, names: dict[str, set[str]]) -> Iterator[Finding]:
                 what = f"{taken[kind, old]} is already renamed from {old}"
                 yield Finding("CFG-112", what, "one queue has one heir", loc=loc)
             taken.setdefault((kind, old), name)
-
-
-def _check_step(visit: Visit, site: Site, names: dict[str, set[str]]) -> Iterator[Finding]:
-    step, loc = visit.step, visit.loc
-    args = step.args
-    if step.kind == "lookup":
-        yield from _check_lookup(args, loc, site, names)
-    elif step.kind == "apply" and args.name not in names["transforms"]:
-        place: Loc = (*loc, "apply", "name")
-        yield unknown("CFG-104", "list of steps", args.name, names["transforms"], place)
-    elif step.kind == "deidentify":
-        known = names["profiles"] | set(BUILT_IN_PROFILES)
-        if args.profile not in known:
-            yield unknown(
-                "CFG-105", "profile", args.profile, known, (*loc, "deidentify", "profile")
-            )
-    elif step.kind == "template" and args.file not in site.templates:
-        yield unknown("CFG-106", "template", args.file, site.templates, (*loc, "template", "file"))
-    elif step.kind == "validate":
-        if args.profile is not None and args.profile not in site.files:
-            place = (*loc, "validate", "profile")
-            yield Finding("CFG-108", f"there is no file {args.profile}", _RELATIVE, loc=place)
-    elif step.kind == "charset" and output_codec(args.name) is None:
-        yield _no_charset(args.name, (*loc, "charset", "name"))
-
-
-def _check_lookup(
-    args: LookupArgs, loc: Loc, site: Site, names: dict[str, set[str]]
-) -> Iterator[Finding]:
-    place: Loc = (*loc, "lookup")
-    if args.table not in names["tables"]:
-        yield unknown("CFG-102", "table", args.table, names["tables"], (*place, "table"))
-        return
-    table = site.tables.get(args.table)
-    if table is None:
-        return
-    if args.column is not None:
-        yield from _check_column(args.column, table, (*place, "column"))
-    for column in args.keys:
-        yield from _check_column(column, table, (*place, "keys", column), at_key=True)
-    for path, column in args.set.items():
-        yield from _check_column(column, table, (*place, "set", path))
-    if args.on_date is not None and not table.is_dated:
-        what = f"the table {table.name} has no valid_from or valid_to"
-        yield Finding("CFG-103", what, "remove on_date or add the columns", loc=(*place, "on_date"))
-
-
-def _check_column(
-    column: str, table: LookupTable, loc: Loc, *, at_key: bool = False
-) -> Iterator[Finding]:
-    if column in table.columns:
-        return
-    fix = nearest(column, table.columns) or "columns are " + ", ".join(table.columns)
-    what = f"the table {table.name} has no column {column}"
-    yield Finding("CFG-103", what, fix, loc=loc, at_key=at_key)

@@ -7,12 +7,9 @@ made about the parts that can.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 
-from engine.check.cycles import check_cycles
-from engine.check.live_shift import check_live_shift
 from engine.check.ports import check_ports
-from engine.check.python_steps import check_python
 from engine.check.references import check_references
 from engine.check.repeats import check_repeats
 from engine.check.tables import check_tables
@@ -25,10 +22,7 @@ from engine.pipeline.compile import compile_site
 from engine.pipeline.context import FixedKeys
 
 _SITE_CHECKS: tuple[Callable[[Site], Iterator[Finding]], ...] = (
-    check_cycles,
-    check_live_shift,
     check_ports,
-    check_python,
     check_tables,
     check_tests,
     check_unreachable,
@@ -37,20 +31,27 @@ _SITE_CHECKS: tuple[Callable[[Site], Iterator[Finding]], ...] = (
 
 def check_site(loaded: LoadedSite) -> list[Finding]:
     """Return every finding of a loaded site, with its place, by file and line."""
+    site = loaded.partial
     findings = [*loaded.findings, *check_references(loaded)]
     for check in _SITE_CHECKS:
-        findings.extend(check(loaded.partial))
-    own = loaded.located(findings)
-    if not any(finding.code == "CFG-110" for finding in own):
-        own = [*own, *_compiled(loaded, own)]
-    if not has_errors(own):
+        findings.extend(check(site))
+    compiled, language = compile_site(site, keys=FixedKeys())
+    findings.extend(finding for finding in language if not _is_consequence(finding, loaded))
+    if not has_errors(findings):
         # Hints are worth reading only once the site says what its author meant.
-        own = [*own, *check_repeats(loaded.partial), *check_unused(loaded.partial)]
-    return loaded.located(own)
+        findings.extend([*check_repeats(site), *check_unused(site, compiled.used)])
+    return loaded.located(findings)
 
 
-def _compiled(loaded: LoadedSite, known: Iterable[Finding]) -> list[Finding]:
-    """Return what compiling finds, less what is already said of the same place."""
-    places = {finding.mark for finding in known}
-    _, findings = compile_site(loaded.partial, keys=FixedKeys())
-    return [finding for finding in loaded.located(findings) if finding.mark not in places]
+def _is_consequence(finding: Finding, loaded: LoadedSite) -> bool:
+    """Return whether something is said to be missing that is there, but has findings itself."""
+    site = loaded.partial
+    for kind, there in (
+        ("tables", site.tables),
+        ("transforms", site.transforms),
+        ("profiles", site.profiles),
+    ):
+        unreadable = set(loaded.declared[kind]) - set(there)
+        if any(finding.what.endswith(f" {name}") for name in unreadable):
+            return True
+    return False

@@ -57,15 +57,3 @@ def walk_site(site: Site) -> Iterator[Visit]:
     """Yield every step of the site."""
     for loc, steps in step_lists(site):
         yield from walk_steps(steps, loc)
-
-
-def applied(site: Site, steps: Sequence[StepModel], seen: frozenset[str] = frozenset()) -> Iterator[
-    StepModel
-]:  # fmt: skip
-    """Yield *steps* and all steps within them, those of applied transforms included."""
-    for visit in walk_steps(steps, ()):
-        yield visit.step
-        if visit.step.kind == "apply":
-            name = visit.step.args.name
-            if name in site.transforms and name not in seen:
-                yield from applied(site, site.transforms[name], seen | {name})

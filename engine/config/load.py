@@ -62,8 +62,8 @@ class LoadedSite:
         """
         if mark := self._table_mark(loc):
             return mark
-        known: Loc = ()
-        for part in loc:
+        known: Loc = next((loc[:size] for size in (2, 1) if loc[:size] in self.places), ())
+        for part in loc[len(known) :]:
             if (*known, part) in self.places:
                 known = (*known, part)
         place = self.places.get(known)

@@ -1,0 +1,283 @@
+"""One bad site per finding code of check: what it says, and exactly where."""
+
+from __future__ import annotations
+
+import pytest
+
+from engine.check.outside import check_outside
+from engine.check.site import check_site
+from engine.config.load import load_site
+from engine.model.finding import Finding, Severity
+from tests.support.sites import CHANNELS, make_site, with_steps
+
+ADT = "channels/adt.yaml"
+TEST = "channels/adt_test.yaml"
+SEX = "transforms/tables/sex.csv"
+LOOKUP = with_steps("- lookup: {path: PID-8, table: sex, miss: keep}")
+DATED = with_steps(
+    "- lookup: {table: sex, keys: {hl7: PID-8}, set: {PID-8: lis}, on_date: MSH-7, miss: keep}"
+)
+
+Changes = dict[str, str | bytes | None]
+
+
+def findings(changes: Changes) -> list[Finding]:
+    """Return all findings of the good site with changes."""
+    return check_site(load_site(make_site(changes), environ={}))
+
+
+def edit(*pairs: tuple[str, str]) -> Changes:
+    """Return the good channels with texts replaced."""
+    text = CHANNELS
+    for old, new in pairs:
+        assert old in text
+        text = text.replace(old, new)
+    return {ADT: text}
+
+
+def a_test(text: str) -> Changes:
+    """Return a test file with one test that ends with *text*."""
+    return {TEST: f"tests:\n  - name: one\n    {text}\n"}
+
+
+SEND = "send: {file: sample_messages/adt.hl7, to: his}"
+
+#: code, the change, where it is found, a part of what it says
+CASES: list[tuple[str, Changes, str, str]] = [
+    ("CFG-101", edit(("to: lis", "to: lsi")), f"{ADT}:13:9", "did you mean lis?"),
+    ("CFG-101", edit(("from: his", "from: [his, hiss]")), f"{ADT}:9:17", "did you mean his?"),
+    (
+        "CFG-101",
+        edit(('2575"}', '2575"}\n    ack: {delivered_by: mpi}')),
+        f"{ADT}:4:25",
+        "no outbound channel mpi",
+    ),
+    (
+        "CFG-101",
+        a_test(SEND.replace("his", "hsi") + "\n    expect: {ack: AA}"),
+        f"{TEST}:3:46",
+        "his",
+    ),
+    (
+        "CFG-101",
+        a_test(SEND + "\n    expect: {routes: {adt_to_lsi: queued}}"),
+        f"{TEST}:4:35",
+        "did you mean adt_to_lis?",
+    ),
+    ("CFG-101", a_test(SEND + "\n    expect:\n      lsi: absent"), f"{TEST}:5:12", "lis?"),
+    (
+        "CFG-101",
+        a_test(SEND + "\n    replies: {lsi: AE}\n    expect: {ack: AA}"),
+        f"{TEST}:4:20",
+        "did you mean lis?",
+    ),
+    (
+        "CFG-108",
+        a_test("send: {file: nowhere.hl7, to: his}\n    expect: {ack: AA}"),
+        f"{TEST}:3:18",
+        "no file nowhere.hl7",
+    ),
+    (
+        "CFG-108",
+        {ADT: with_steps("- validate: {profile: strict.yaml}")},
+        f"{ADT}:12:29",
+        "no file strict.yaml",
+    ),
+    (
+        "CFG-108",
+        {"transforms/deid/r.yaml": "extends: safe_harbor\nleak_check: {allow_words: w.txt}\n"},
+        "transforms/deid/r.yaml:2:27",
+        "no file w.txt",
+    ),
+    (
+        "CFG-111",
+        edit(
+            ('2575"}', '2575"}\n    ack: {delivered_by: mpi}'),
+            ("routes:", '  mpi:\n    mllp: {connect: "127.0.0.1:9"}\nroutes:'),
+        ),
+        f"{ADT}:4:25",
+        "no route sends what his gets to mpi",
+    ),
+    (
+        "CFG-111",
+        edit(("to: lis", "to: lis\n    response: {steps: []}")),
+        f"{ADT}:14:5",
+        "not awaited",
+    ),
+    (
+        "CFG-111",
+        edit(
+            ('2575"}', '2575"}\n    ack: {delivered_by: lis}'),
+            ('mllp: {connect: "127.0.0.1:6661"}', "file: {directory: out}"),
+        ),
+        f"{ADT}:4:25",
+        "no answer to wait for",
+    ),
+    (
+        "CFG-112",
+        edit(("from: his", "from: his\n    renamed_from: adt_to_lis")),
+        f"{ADT}:10:19",
+        "still exists",
+    ),
+    (
+        "CFG-113",
+        edit(('2575"}', '2575"}\n    charset: GB99')),
+        f"{ADT}:4:14",
+        "no known character set",
+    ),
+    (
+        "CFG-115",
+        edit(("outbound:", '  b:\n    mllp: {listen: "localhost:2575"}\noutbound:')),
+        f"{ADT}:5:20",
+        "already the one of his",
+    ),
+    (
+        "CFG-117",
+        {
+            TEST: f"tests:\n  - name: a\n    {SEND}\n    expect: {{}}\n"
+            f"  - name: a\n    {SEND}\n    expect: {{}}\n"
+        },
+        f"{TEST}:5:11",
+        "another test",
+    ),
+    (
+        "CFG-120",
+        {ADT: with_steps("- set: {OBX-8: N}").replace("ADT^A01", "ORU^R01")},
+        f"{ADT}:12:15",
+        "write OBX[1]-8, OBX[*]-8 or each",
+    ),
+    (
+        "CFG-120",
+        edit(("[ADT^A01]", "[ORU^R01]\n    when: PID-8 == 'F' and OBR-4.1")),
+        f"{ADT}:11:28",
+        "OBR repeats in ORU^R01",
+    ),
+    (
+        "CFG-121",
+        edit(("routes:", '  mpi:\n    mllp: {connect: "127.0.0.1:9"}\nroutes:')),
+        f"{ADT}:7:3",
+        "no route sends to mpi",
+    ),
+    (
+        "CFG-122",
+        edit(("outbound:", '  b:\n    mllp: {listen: "127.0.0.1:1"}\noutbound:')),
+        f"{ADT}:4:3",
+        "go nowhere",
+    ),
+    ("CFG-123", {SEX: "hl7,lis\nM,1\n"}, f"{SEX}:1:1", "nothing uses the table sex"),
+    (
+        "CFG-123",
+        {"transforms/x.yaml": "steps: [{clear: PID-8}]\n"},
+        "transforms/x.yaml:1:1",
+        "nothing uses the list of steps x",
+    ),
+    (
+        "CFG-125",
+        edit(("from: his", "from: his\n    when: MSH-9.2 == 'A03'")),
+        f"{ADT}:10:5",
+        "types do not fit",
+    ),
+    (
+        "CFG-125",
+        {ADT: with_steps("- filter: no")},
+        f"{ADT}:12:9",
+        "filters everything",
+    ),
+    ("CFG-130", {ADT: LOOKUP, SEX: "hl7,lis\nM,1\nF,2\nM,3\n"}, f"{SEX}:4:1", "as in line 2"),
+    (
+        "CFG-131",
+        {ADT: DATED, SEX: "hl7,lis,valid_from,valid_to\nM,1,,\nM,2,20260101,\n"},
+        f"{SEX}:3:1",
+        "valid at the same time",
+    ),
+    (
+        "CFG-131",
+        {
+            ADT: DATED,
+            SEX: "hl7,lis,valid_from,valid_to\nM,1,20200101,20291231\n"
+            "M,2,20210101,20210201\nM,3,20220101,20220201\n",
+        },
+        f"{SEX}:4:1",
+        "as in line 2",
+    ),
+    (
+        "CFG-132",
+        {ADT: DATED, SEX: "hl7,lis,valid_from\nM,1,soon\n"},
+        f"{SEX}:2:1",
+        "no date",
+    ),
+    (
+        "CFG-132",
+        {ADT: DATED, SEX: "hl7,lis,valid_from,valid_to\nM,1,20260201,20260101\n"},
+        f"{SEX}:2:1",
+        "never holds",
+    ),
+    ("CFG-133", {ADT: LOOKUP, SEX: "hl7,lis\nM ,1\n"}, f"{SEX}:2:1", "ends with a blank"),
+]
+
+WARNINGS = {
+    "CFG-120", "CFG-121", "CFG-122", "CFG-123", "CFG-125", "CFG-126", "CFG-133",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("code", "changes", "place", "text"), CASES)
+def test_each_mistake_has_its_finding(code: str, changes: Changes, place: str, text: str) -> None:
+    """Every mistake is found where it stands, with its own code and a remedy."""
+    found = findings(changes)
+    (match,) = [f for f in found if str(f.mark) == place and text in str(f)] or [None]
+    assert match is not None, [str(finding) for finding in found]
+    assert match.code == code
+    assert (match.severity is Severity.WARNING) == (code in WARNINGS)
+
+
+def test_the_good_site_has_no_finding() -> None:
+    """The site all mistakes are made in is right without them."""
+    assert findings({}) == []
+
+
+def test_a_condition_that_is_never_true_is_told() -> None:
+    """A step switched off with `when: false` is seen, not forgotten."""
+    found = findings({ADT: with_steps("- set: {PID-8: M}\n  when: 'false'")})
+    assert "CFG-126" in {finding.code for finding in found}
+
+
+def test_a_missing_certificate_is_found() -> None:
+    """The engine would not start without it, so check says so before."""
+    text = CHANNELS.replace('2575"}', '2575", tls: {cert: tls/a.pem, key: tls/a.key}}')
+    loaded = load_site(make_site({ADT: text}), environ={})
+    found = loaded.located(check_outside(loaded.partial, {"tls/a.pem"}.__contains__))
+    assert [(f.code, str(f.mark), f.what) for f in found] == [
+        ("CFG-109", f"{ADT}:3:66", "there is no file tls/a.key")
+    ]
+
+
+def test_language_findings_come_with_the_others() -> None:
+    """A wrong path, a wrong channel and a wrong unit are told together."""
+    text = with_steps("- set: {PID-5.1.1.1: X}").replace("to: lis", "to: lsi")
+    found = findings({ADT: text.replace('6661"}', '6661", timeout: 5}')})
+    assert [(str(f.mark), f.code) for f in found] == [
+        (f"{ADT}:6:48", "CFG-011"),
+        (f"{ADT}:12:15", "LNG-002"),
+        (f"{ADT}:13:9", "CFG-101"),
+    ]
+
+
+def test_a_table_that_cannot_be_read_is_told_once() -> None:
+    """No step is said to use a table that does not exist when the table has findings itself."""
+    found = findings({ADT: LOOKUP, SEX: b"hl7,lis\n\xff,1\n"})
+    assert [finding.code for finding in found] == ["CFG-032"]
+
+
+@pytest.mark.parametrize("segment", ["PID", "PV1", "MSH"])
+def test_no_hint_for_what_stands_once_in_practice(segment: str) -> None:
+    """One message is about one patient: hints about PID in a result would be noise."""
+    text = with_steps(f"- clear: [{segment}-8]").replace("ADT^A01", "ORU^R01")
+    assert [f.code for f in findings({ADT: text})] == []
+
+
+def test_no_hint_inside_each_or_after_split() -> None:
+    """A path on the segment at hand, or on what is left of a split, is no mistake."""
+    steps = "- each: OBX\n  steps:\n    - set: {OBX-8: N}\n"
+    steps += "- split: {group: OBR, lead: [ORC]}\n- set: {OBR-1: '1'}"
+    text = with_steps(steps).replace("ADT^A01", "ORU^R01")
+    assert [f.code for f in findings({ADT: text})] == []
