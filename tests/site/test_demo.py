@@ -62,7 +62,7 @@ class Demo:
         return code
 
 
-@pytest.fixture()
+@pytest.fixture
 def demo(tmp_path: Path) -> Iterator[Demo]:
     """A demo that is ended whatever happens."""
     made = Demo(tmp_path)

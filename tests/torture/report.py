@@ -49,6 +49,9 @@ def render() -> str:
     for kills in read_figures("kills"):
         lines += ["| kill -9 under load | |", "|---|---|"]
         lines += [f"| {name} | {value} |" for name, value in kills.items()] + [""]
+    for backlog in read_figures("backlog"):
+        lines += ["| a receiver that is away | |", "|---|---|"]
+        lines += [f"| {name} | {value} |" for name, value in backlog.items()] + [""]
     lines += [
         f"Faults: {held} held, {broken} broken, {len(faults) - held - broken} not run.",
         "",
