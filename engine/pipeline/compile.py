@@ -14,7 +14,6 @@ from engine.config.models.outbound import Outbound
 from engine.config.models.route import Route
 from engine.config.models.site import Site
 from engine.model.finding import Finding
-from engine.pipeline.checks import Known
 from engine.pipeline.compiled import (
     CompiledInbound,
     CompiledOutbound,
@@ -23,6 +22,7 @@ from engine.pipeline.compiled import (
     codec_of,
 )
 from engine.pipeline.context import Keys
+from engine.pipeline.known import Known
 from engine.pipeline.steps.builder import Builder, Shared
 from engine.pipeline.steps.compiler import compile_steps
 from engine.pipeline.tables import build_tables
@@ -80,6 +80,7 @@ def _compile_route(
         steps=steps,
         outbounds=tuple(outbound[to] for to in model.to if to in outbound),
         response=response,
+        tables=shared.tables,
     )
 
 

@@ -59,6 +59,7 @@ class CompiledRoute:
     outbounds: tuple[CompiledOutbound, ...]
     #: steps on the answer of a receiver; None where there is no response
     response: tuple[Step, ...] | None = None
+    tables: dict[str, Table] = field(default_factory=dict)
     codes: frozenset[str] = field(init=False)
     pairs: frozenset[tuple[str, str]] = field(init=False)
     takes_any: bool = field(init=False)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from engine.hl7.path import Path
-from engine.pipeline.checks import Checker, Known
+from engine.pipeline.checks import Checker
 from engine.pipeline.closures import Closer, Closure
 from engine.pipeline.failures import LanguageError
 from engine.pipeline.filter_specs import Kind
+from engine.pipeline.known import Known
 from engine.pipeline.lowering import BOUND, Bound, Lowering
 from engine.pipeline.run import Run
 from engine.pipeline.syntax import ENVIRONMENT, parse_expression

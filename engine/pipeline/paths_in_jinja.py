@@ -62,7 +62,7 @@ def rewrite_expression(text: str) -> Rewritten:
     pieces: list[str] = []
     end = _rewrite_code(text, 0, "", rewritten, pieces)
     if end != len(text):
-        raise LanguageError("a bracket too many", offset=end)
+        raise LanguageError("a bracket too many", offset=end, code="LNG-001")
     rewritten.source = "".join(pieces)
     return rewritten
 
@@ -89,7 +89,9 @@ def rewrite_template(text: str) -> Rewritten:
             end = _rewrite_code(text, start + 2, closing, rewritten, pieces)
             pieces.append(closing)
         if end < 0 or not text.startswith(closing, end):
-            raise LanguageError(f"{opening} is never closed with {closing}", offset=start)
+            raise LanguageError(
+                f"{opening} is never closed with {closing}", offset=start, code="LNG-001"
+            )
         position = end + 2
     pieces.append(text[position:])
     rewritten.source = "".join(pieces)
@@ -111,8 +113,8 @@ def _rewrite_code(
         if closing and not brackets and text.startswith(closing, position):
             break
         match = _TOKEN.match(text, position)
-        if match is None or match.lastgroup is None:  # pragma: no cover - the last branch is "."
-            raise LanguageError("this cannot be read", offset=position)
+        if match is None or match.lastgroup is None:
+            raise LanguageError("this cannot be read", offset=position, code="LNG-001")
         token, kind = match.group(), match.lastgroup
         if kind == "segment" and before[-1:] != ["."]:
             end = _end_of_path(text, match.end())
@@ -157,7 +159,7 @@ def _end_of_selector(text: str, position: int) -> int:
             quote = char
         elif char == "]":
             return at + 1
-    raise LanguageError("[ is never closed with ]", offset=position)
+    raise LanguageError("[ is never closed with ]", offset=position, code="LNG-001")
 
 
 def _take_path(text: str, start: int, end: int, rewritten: Rewritten) -> str:
@@ -165,7 +167,9 @@ def _take_path(text: str, start: int, end: int, rewritten: Rewritten) -> str:
     if written in _SPELLED_LOUD:
         small = _SPELLED_LOUD[written]
         raise LanguageError(
-            f"{written} is read as a segment; write {small} in small letters", offset=start
+            f"{written} is read as a segment; write {small} in small letters",
+            offset=start,
+            code="LNG-001",
         )
     try:
         path = parse_path(written)
@@ -178,7 +182,9 @@ def _take_path(text: str, start: int, end: int, rewritten: Rewritten) -> str:
 
 def _take_name(name: str, position: int, rewritten: Rewritten) -> None:
     if "__" in name:
-        raise LanguageError(f"the name {name} has two underscores in a row", offset=position)
+        raise LanguageError(
+            f"the name {name} has two underscores in a row", offset=position, code="LNG-001"
+        )
     rewritten.names.setdefault(name, position)
 
 
@@ -194,14 +200,18 @@ def _check_sign(
         brackets.append(sign)
     elif sign in ")]}":
         if not brackets:
-            raise LanguageError(f"{sign} has no opening bracket", offset=position)
+            raise LanguageError(f"{sign} has no opening bracket", offset=position, code="LNG-001")
         brackets.pop()
     elif sign in "'\"":
-        raise LanguageError("a quote is never closed", offset=position)
+        raise LanguageError("a quote is never closed", offset=position, code="LNG-001")
     elif sign in _SIGNS:
-        raise LanguageError(f"write {_SIGNS[sign]} instead of {sign}", offset=position)
+        raise LanguageError(
+            f"write {_SIGNS[sign]} instead of {sign}", offset=position, code="LNG-001"
+        )
     elif sign == "=" and not _is_naming(before, brackets):
-        raise LanguageError("write == to compare; = alone means nothing here", offset=position)
+        raise LanguageError(
+            "write == to compare; = alone means nothing here", offset=position, code="LNG-001"
+        )
 
 
 def _is_naming(before: list[str], brackets: list[str]) -> bool:

@@ -67,7 +67,10 @@ def parse_expression(text: str) -> ParsedExpression:
     _check_size(text)
     if "{{" in text or "{%" in text:
         raise LanguageError(
-            "this is an expression already", "write it without {{ }}", offset=text.find("{")
+            "this is an expression already",
+            "write it without {{ }}",
+            offset=text.find("{"),
+            code="LNG-001",
         )
     rewritten = rewrite_expression(text)
     try:
@@ -78,7 +81,7 @@ def parse_expression(text: str) -> ParsedExpression:
     except TemplateSyntaxError as error:
         raise _explain(error, rewritten, text) from None
     except RecursionError:
-        raise LanguageError("the expression is too deep") from None
+        raise LanguageError("the expression is too deep", code="LNG-001") from None
     return ParsedExpression(text, rewritten, tree)
 
 
@@ -96,15 +99,17 @@ def parse_template(text: str) -> ParsedTemplate:
     except TemplateSyntaxError as error:
         raise _explain(error, rewritten, text) from None
     except RecursionError:
-        raise LanguageError("the template is too deep") from None
+        raise LanguageError("the template is too deep", code="LNG-001") from None
     return ParsedTemplate(text, rewritten, tree)
 
 
 def _check_size(text: str) -> None:
     if len(text) > _MOST_SOURCE:
-        raise LanguageError(f"the text is longer than {_MOST_SOURCE:,} characters")
+        raise LanguageError(f"the text is longer than {_MOST_SOURCE:,} characters", code="LNG-001")
     if not text.strip():
-        raise LanguageError("the expression is empty", "write one or remove the key")
+        raise LanguageError(
+            "the expression is empty", "write one or remove the key", code="LNG-001"
+        )
 
 
 def _unexpected(token: str, rewritten: Rewritten, text: str) -> LanguageError:
@@ -113,6 +118,7 @@ def _unexpected(token: str, rewritten: Rewritten, text: str) -> LanguageError:
         f"{shown} is not expected here",
         "text needs quotes; join conditions with and / or",
         offset=offset,
+        code="LNG-001",
     )
 
 
@@ -129,7 +135,7 @@ def _explain(error: TemplateSyntaxError, rewritten: Rewritten, text: str) -> Lan
         message += "; known are for, if and set"
     elif error.lineno > 1 and not offset:
         offset = _start_of_line(text, error.lineno)
-    return LanguageError(message[0].lower() + message[1:], offset=offset)
+    return LanguageError(message[0].lower() + message[1:], offset=offset, code="LNG-001")
 
 
 def _place(token: str, rewritten: Rewritten, text: str) -> tuple[str, int]:

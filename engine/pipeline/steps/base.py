@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from engine.hl7.errors import Hl7Error
+from engine.model.errors import MedbusError
 from engine.model.finding import Loc
 from engine.model.records import Park
 from engine.model.states import ParkCode
@@ -139,6 +140,6 @@ def park_of(error: Exception, number: str) -> Park:
     """Return why a step failed, in words that hold nothing of the message."""
     if isinstance(error, StepFailed):
         return Park(ParkCode.STEP, error.reason, number, error.path)
-    if isinstance(error, Hl7Error):
+    if isinstance(error, Hl7Error | MedbusError):
         return Park(ParkCode.STEP, error.what, number, error.where)
     return Park(ParkCode.STEP, f"an unexpected {type(error).__name__}", number)

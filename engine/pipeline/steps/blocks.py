@@ -7,16 +7,17 @@ from typing import TYPE_CHECKING
 
 from engine.config.models.steps import StepModel
 from engine.hl7.path import Path, parse_path
-from engine.pipeline.checks import nearest
 from engine.pipeline.expressions import Expression
 from engine.pipeline.failures import LanguageError
 from engine.pipeline.filter_specs import Kind
+from engine.pipeline.known import nearest
 from engine.pipeline.loops import scopes_of_groups, scopes_of_segments
 from engine.pipeline.run import Run
 from engine.pipeline.scope import Scope, group_segments
 from engine.pipeline.steps.base import Block, Step, Steps, run_steps
 from engine.pipeline.steps.builder import Builder, loc_of
-from engine.pipeline.templates import Template, parse_target
+from engine.pipeline.template_checks import parse_target
+from engine.pipeline.templates import Template
 
 if TYPE_CHECKING:
     from engine.pipeline.trace import Recorder
@@ -200,7 +201,9 @@ def build_emit(
         builder.variables = dict(before)
         outputs.append((output.name, compile_list(builder, output.steps, f"{number}.{at + 1}.")))
         if output.name in [name for name, _ in outputs[:-1]]:
-            builder.find(loc_of(model, at, "name"), f"there are two outputs {output.name}")
+            builder.find(
+                loc_of(model, at, "name"), f"there are two outputs {output.name}", code="LNG-010"
+            )
     builder.variables = before
 
     def emit(run: Run, recorder: Recorder | None) -> Steps:

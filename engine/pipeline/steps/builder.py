@@ -18,11 +18,11 @@ from engine.config.models.steps import StepModel
 from engine.hl7.errors import PathError
 from engine.hl7.path import Append, Path, parse_path
 from engine.model.finding import Finding, Loc, Severity
-from engine.pipeline.checks import BUILT_IN, Known
 from engine.pipeline.context import Keys
 from engine.pipeline.expressions import Expression, compile_condition
 from engine.pipeline.failures import LanguageError
 from engine.pipeline.filter_specs import Kind
+from engine.pipeline.known import BUILT_IN, Known
 from engine.pipeline.tables import Table
 from engine.pipeline.templates import Template, compile_template
 

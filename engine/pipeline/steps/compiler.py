@@ -59,7 +59,6 @@ def compile_steps(
     steps = [
         compile_step(builder, model, f"{prefix}{number}") for number, model in enumerate(models, 1)
     ]
-    _warn_unreachable(builder, models)
     return tuple(step for step in steps if step is not None)
 
 
@@ -83,26 +82,17 @@ def _may_stand_here(builder: Builder, model: StepModel) -> bool:
     if builder.is_in_loop and model.kind in _NOT_IN_LOOPS:
         builder.find(
             loc_of(model), f"{model.kind} is about the whole message and cannot stand inside each",
-            "put it behind the loop", at_key=True,
+            "put it behind the loop", at_key=True, code="LNG-010"
         )  # fmt: skip
         return False
     if builder.place != "route" and model.kind in _ONLY_IN_ROUTES:
         builder.find(
             loc_of(model),
             f"{model.kind} makes several messages, which {builder.place} steps cannot",
-            "put it into the route's steps", at_key=True,
+            "put it into the route's steps", at_key=True, code="LNG-010"
         )  # fmt: skip
         return False
     return True
-
-
-def _warn_unreachable(builder: Builder, models: Sequence[StepModel]) -> None:
-    for at, model in enumerate(models[:-1]):
-        if model.kind == "filter" and model.when is None:
-            builder.find(
-                models[at + 1].loc, "this step is never reached", "the filter before it has no when"
-            )
-            return
 
 
 def _about(model: StepModel) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 from engine.config.models.steps import StepModel
 from engine.hl7.message import Message
 from engine.pipeline.run import Run
-from engine.pipeline.steps.builder import Builder, loc_of
+from engine.pipeline.steps.builder import Builder
 from engine.pipeline.steps.outputs import cached_template
 
 Act = Callable[[Run], None]
@@ -21,14 +21,6 @@ def build_deidentify(builder: Builder, model: StepModel) -> Act | None:
     if profile is None:
         return None
     builder.shared.note_use("profiles", name)
-    accepted = model.args.accept_live_shift or profile.accepts_live_shift
-    if profile.uses_date_shift and builder.place == "route" and not accepted:
-        builder.find(
-            loc_of(model),
-            "date_shift on a live route gives its offset away: arrival time minus shifted time",
-            "use year, or write accept_live_shift: true if that is known and meant",
-            code="LNG-008",
-        )  # fmt: skip
     site_vars = tuple(sorted(builder.shared.site.vars.items()))
 
     def act(run: Run) -> None:

@@ -69,7 +69,7 @@ def build_copy(builder: Builder, model: StepModel) -> Act | None:
         if source.has_all:
             builder.find(
                 loc_of(model, *place, "from"), f"{source} means many values",
-                "write join: {from, into} for one text, or each for all of them",
+                "write join: {from, into} for one text, or each for all of them", code="LNG-010"
             )  # fmt: skip
             continue
         pairs.append((source, target))

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from engine.config.models.steps import Miss, StepModel
 from engine.hl7.path import Path
 from engine.model.finding import Loc
-from engine.pipeline.checks import nearest
 from engine.pipeline.failures import StepFailed
+from engine.pipeline.known import nearest
 from engine.pipeline.run import Run
 from engine.pipeline.steps.builder import Builder, loc_of
 from engine.pipeline.tables import Table, day_of
@@ -74,7 +74,9 @@ def _in_place(builder: Builder, model: StepModel, table: Table, day: Day) -> Act
     path = builder.field_path(args.path, loc_of(model, "path"))
     column = args.column or next(iter(table.value_columns[1:]), "")
     if not column:
-        builder.find(loc_of(model, "table"), f"the table {table.name} has one column only")
+        builder.find(
+            loc_of(model, "table"), f"the table {table.name} has one column only", code="LNG-010"
+        )
         return None
     if path is None or not _column(builder, table, column, loc_of(model, "column")):
         return None

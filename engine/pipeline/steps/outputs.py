@@ -10,8 +10,8 @@ from engine.config.models.steps import StepModel
 from engine.hl7.charset import codec_for, output_codec
 from engine.hl7.errors import Hl7Error
 from engine.hl7.message import Message
-from engine.pipeline.checks import Known, nearest
 from engine.pipeline.failures import Filtered, StepFailed
+from engine.pipeline.known import Known, nearest
 from engine.pipeline.run import Run
 from engine.pipeline.steps.base import Block, PythonCall, Steps
 from engine.pipeline.steps.builder import Builder, loc_of
@@ -30,7 +30,7 @@ def build_filter(builder: Builder, model: StepModel) -> Act | None:
     if "{{" in reason:
         builder.find(
             loc_of(model), "the reason of a filter is plain text; it is shown without sealing",
-            "leave out {{ }}; a trace shows the values",
+            "leave out {{ }}; a trace shows the values", code="LNG-010"
         )  # fmt: skip
 
     def act(run: Run) -> None:
@@ -73,7 +73,7 @@ def build_template(builder: Builder, model: StepModel) -> Act | None:
     if start.startswith("MSH") and not start.startswith("MSH|^~\\&"):
         builder.find(
             loc_of(model, "file"), f"{name} begins with other delimiters than MSH|^~\\&",
-            "use the usual ones; an outbound step may set MSH-2",
+            "use the usual ones; an outbound step may set MSH-2", code="LNG-010"
         )  # fmt: skip
     return lambda run: _render(template, run)
 

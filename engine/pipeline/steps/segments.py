@@ -80,7 +80,9 @@ def _names(builder: Builder, written: Sequence[str], model: StepModel) -> set[st
 
 def _refuse_header(names: set[str], builder: Builder, model: StepModel) -> None:
     if "MSH" in names:
-        builder.find(loc_of(model), "MSH cannot be dropped", "a message begins with it")
+        builder.find(
+            loc_of(model), "MSH cannot be dropped", "a message begins with it", code="LNG-010"
+        )
 
 
 def build_add_segment(builder: Builder, model: StepModel) -> Act | None:
@@ -98,7 +100,13 @@ def build_add_segment(builder: Builder, model: StepModel) -> Act | None:
             builder.find(loc, error.what, error.fix, code="LNG-002", at_key=True)
             continue
         if name is not None and path.segment not in ("", name):
-            builder.find(loc, f"{path} is no path of {name}", f"write {name}-1 or 1", at_key=True)
+            builder.find(
+                loc,
+                f"{path} is no path of {name}",
+                f"write {name}-1 or 1",
+                at_key=True,
+                code="LNG-010",
+            )
         elif template is not None:
             fields.append((path, template))
     if name is None:
