@@ -9,35 +9,13 @@ import pytest
 from twisted.internet.address import IPv4Address
 from twisted.internet.error import ConnectionDone
 from twisted.internet.task import Clock
-from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 
 from engine.intake.budget import Budget
 from engine.intake.connection import MllpConnection, Reply
 from engine.intake.listener import ListenerLimits, MllpListener
 from engine.mllp.frames import encode_frame
-
-
-class Wire(StringTransport):
-    """A transport that tells its protocol when it was aborted, and counts writes."""
-
-    protocol: Any = None
-    writes = 0
-
-    def write(self, chunk: bytes) -> None:
-        """Count."""
-        self.writes += 1
-        super().write(chunk)
-
-    def unregisterProducer(self) -> None:
-        """Allow it also when there is none."""
-        if self.producer is not None:
-            super().unregisterProducer()
-
-    def abortConnection(self) -> None:
-        """Tell the protocol."""
-        super().abortConnection()
-        self.protocol.connectionLost(Failure(ConnectionDone()))
+from tests.support.wire import Wire
 
 
 class FakePort:
