@@ -235,7 +235,7 @@ def _pseudonym_number(slot: str) -> Treatment:
         parts = value.split(run.component)
         if parts[0]:
             domain = number_domain(parts, run, slot)
-            parts[0] = run.keys.pseudonym(domain, run.text(parts[0]).strip())
+            parts[0] = run.pseudonym(domain, run.text(parts[0]).strip())
         if len(parts) > 1:
             parts[1:3] = ["", ""][: len(parts) - 1]
         for place in range(6, len(parts)):
@@ -252,7 +252,7 @@ def pseudonym_of_entity(value: str, authority: str, run: Run) -> str:
     """Return the pseudonym of an order, document or visit number; a UID stays a UID."""
     if _UID.match(value):
         return run.keys.uid(value)
-    return run.keys.pseudonym(domain_of("EI", authority), value.strip())
+    return run.pseudonym(domain_of("EI", authority), value.strip())
 
 
 def _pseudonym_entity(value: str, run: Run) -> str:
@@ -282,7 +282,7 @@ def _pseudonym_first(kind: str) -> Treatment:
         if not first or first == '""':
             return first
         text = run.text(first)
-        return run.keys.uid(text) if _UID.match(text) else run.keys.pseudonym(domain, text.strip())
+        return run.keys.uid(text) if _UID.match(text) else run.pseudonym(domain, text.strip())
 
     return treat
 
@@ -291,7 +291,7 @@ def _pseudonym_person(value: str, run: Run) -> str:
     parts = value.split(run.component)
     name = squeeze(fold(run.text(parts[0]) + run.text(parts[1] if len(parts) > 1 else "")))
     kept = parts[6:8]
-    family = run.keys.pseudonym("name", name) if name else ""
+    family = run.pseudonym("name", name) if name else ""
     return join([family, "", "", "", "", "", *kept], run.component)
 
 
@@ -309,7 +309,7 @@ def _pseudonym_staff(value: str, run: Run) -> str:
         return value if len(parts) == 1 else ""
     if not number or type_code.upper() in STATE_TYPES:
         number = squeeze(fold(run.text(run.component.join(parts[1:3])))) if len(parts) > 1 else ""
-    made = run.keys.pseudonym("staff", number) if number else ""
+    made = run.pseudonym("staff", number) if number else ""
     authority = parts[8] if len(parts) > 8 else ""
     return join([made, "", "", "", "", "", "", "", authority], run.component)
 
@@ -318,7 +318,7 @@ def _pseudonym_nested_staff(value: str, run: Run) -> str:
     parts = value.split(run.component)
     inner = parts[0].split(run.subcomponent)
     number = run.text(inner[0]).strip() or squeeze(fold(run.text("".join(inner[1:3]))))
-    made = run.keys.pseudonym("staff", number) if number else ""
+    made = run.pseudonym("staff", number) if number else ""
     places = {4: parts[3] if len(parts) > 3 else "", 7: parts[6] if len(parts) > 6 else ""}
     return join([made, "", "", places[4], "", "", places[7]], run.component)
 

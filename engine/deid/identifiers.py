@@ -14,11 +14,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 from engine.deid.chinese_id import is_citizen_number
 from engine.deid.dates import birth_literals, birth_spellings
 from engine.deid.normalise import TOKEN, fold, has_han, squeeze
-from engine.deid.patterns import has_hint
 
 #: kinds of terms, as leaks name them
 NAME, ID, PHONE, EMAIL, BIRTH, ADDRESS = "name", "id", "phone", "email", "date", "address"
@@ -71,10 +71,10 @@ class Terms:
             found += [("word", w, self.words[w]) for w in self.words.keys() & view.tokens]
         if self.anywhere:
             text = view.squeezed
-            found += [("anywhere", t, k) for t, k in self.anywhere.items() if t in text]
+            found += [("anywhere", t, self.anywhere[t]) for t in self.anywhere if t in text]
         text = view.folded
         if self.literal:
-            found += [("literal", t, k) for t, k in self.literal.items() if t in text]
+            found += [("literal", t, self.literal[t]) for t in self.literal if t in text]
         if self.bounded:
             found += [
                 ("bounded", t, k)
@@ -82,6 +82,16 @@ class Terms:
                 if t in text and stands_alone(t, text)
             ]
         return found
+
+
+class Found(NamedTuple):
+    """A term found in a text; patient data, never log it."""
+
+    #: word, anywhere, bounded or literal
+    form: str
+    term: str
+    kind: str
+    is_hard: bool
 
 
 class Identifiers:
@@ -231,18 +241,52 @@ class Identifiers:
 
     # -- searching -------------------------------------------------------------------------
 
-    def finish(self) -> None:
-        """Work out the spellings of the dates; call once, after collecting."""
+    def find(self, view: View) -> list[Found]:
+        """Return every term that *view* holds, hard ones first."""
+        found = [Found(form, term, kind, True) for form, term, kind in self.hard.find(view)]
         for birth in self._births:
-            for spelling in birth_spellings(birth):
-                self.hard.anywhere[spelling] = BIRTH
-            for literal in birth_literals(birth):
-                self.hard.literal[literal] = BIRTH
+            if _may_hold_birth(birth, view):
+                spelled = Terms()
+                spelled.anywhere = dict.fromkeys(birth_spellings(birth), BIRTH)
+                spelled.literal = dict.fromkeys(birth_literals(birth), BIRTH)
+                found += [Found(*hit, True) for hit in spelled.find(view)]
+        return found + [Found(form, term, kind, False) for form, term, kind in self.soft.find(view)]
 
-    def may_touch(self, text: str) -> bool:
-        """Return whether *text* may hold a term or a pattern; False is certain."""
-        view = View(text)
-        return bool(has_hint(view.folded) or self.hard.find(view) or self.soft.find(view))
+    def narrowed(self, found: Iterable[Found]) -> Identifiers:
+        """Return identifiers with only the terms *found*: the others are known not to be there."""
+        few = Identifiers(self._ordinary)
+        few.initials = self.initials
+        for form, term, kind, is_hard in found:
+            terms = few.hard if is_hard else few.soft
+            getattr(terms, "words" if form == "word" else form)[term] = kind
+        return few
+
+    def terms(self) -> tuple[str, ...]:
+        """Return all terms, for a first look with plain searches."""
+        every = (self.hard, self.soft)
+        return tuple(
+            term
+            for terms in every
+            for form in (terms.words, terms.anywhere, terms.bounded, terms.literal)
+            for term in form
+        )
+
+
+def _may_hold_birth(birth: str, view: View) -> bool:
+    """Return whether the year stands beside something that may be the rest of a date."""
+    year = birth[:4]
+    text = view.squeezed
+    at = text.find(year)
+    while at >= 0:
+        if _is_part(text[at - 1 : at]) or _is_part(text[at + 4 : at + 5]):
+            return True
+        at = text.find(year, at + 1)
+    short = birth[2:4]
+    return any(mark + short in view.folded for mark in "/-.")
+
+
+def _is_part(char: str) -> bool:
+    return char.isalnum()
 
 
 def stands_alone(term: str, text: str) -> bool:

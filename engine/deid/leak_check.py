@@ -55,7 +55,11 @@ class _Hit(NamedTuple):
 
 
 def find_leaks(
-    identifiers: Identifiers, output: bytes, output_message: Message | None = None
+    identifiers: Identifiers,
+    output: bytes,
+    output_message: Message | None = None,
+    *,
+    locate_soft: bool = False,
 ) -> list[Leak]:
     """
     Return every leak of *output*; hard ones forbid sending it.
@@ -63,6 +67,7 @@ def find_leaks(
     Args:
         output: the final bytes, as they would be sent.
         output_message: the message *output* was made from; read from the bytes when absent.
+        locate_soft: find the places of soft hits too; else they have none (they only count).
 
     Safety: the result holds no patient data.
     """
@@ -72,7 +77,12 @@ def find_leaks(
     hits = list(_find_hits(identifiers, plain, output))
     if not hits and not identifiers.short:
         return []
-    return sorted(set(_locate(identifiers, hits, Message.parse(output))))
+    wanted = hits if locate_soft else [hit for hit in hits if hit.hard]
+    leaks = {Leak("", hit.kind, False, hit.inside) for hit in hits if not hit.hard}
+    if wanted or identifiers.short:
+        located = set(_locate(identifiers, wanted, Message.parse(output)))
+        leaks = located if locate_soft else leaks | located
+    return sorted(leaks)
 
 
 def _decode(output: bytes, message: Message) -> str:
@@ -112,10 +122,8 @@ def _find_hits(identifiers: Identifiers, plain: str, output: bytes) -> Iterator[
 
 def _search(identifiers: Identifiers, text: str, inside: str) -> Iterator[_Hit]:
     view = View(text)
-    for form, term, kind in identifiers.hard.find(view):
-        yield _Hit(form, term, kind, True, inside)
-    for form, term, kind in identifiers.soft.find(view):
-        yield _Hit(form, term, kind, False, inside)
+    for form, term, kind, is_hard in identifiers.find(view):
+        yield _Hit(form, term, kind, is_hard, inside)
     known = identifiers.surrogates
     for found, span in find_certain(view.folded):
         if found not in known:

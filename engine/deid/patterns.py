@@ -90,22 +90,36 @@ _WRITTEN_MONTH = re.compile(
 _DIGITS = re.compile(
     r"[0-9](?:[ \-.()/\u2010-\u2014]{0,2}[0-9]){6}|[0-9][./\-][0-9]{1,3}[./\-][0-9]"
 )
-_HINTS = (
-    "@", "://", "www.", ":", "：", "住院号", "病历号", "病案号", "门诊号", "就诊", "登记号", "卡号",
-    "身份证", "护照", "医保", "社保", "mrn", "ssn", "acct", "record", "patient id", "account",
-    "policy", "member id", "chart", "passport", "licen",
+_LATIN_HINTS = (
+    "@", "://", "www.", "mrn", "ssn", "acct", "record", "patient id", "account", "policy",
+    "member id", "chart", "passport", "licen",
 )  # fmt: skip
+_HAN_HINTS = (
+    "住院号", "病历号", "病案号", "门诊号", "就诊", "登记号", "卡号", "身份证", "护照", "医保", "社保",
+)  # fmt: skip
+_CUE = re.compile(
+    r"(?:name|patient|kin|contact|guardian|mother|father|husband|wife|spouse|son|daughter"
+    r"|brother|sister|姓名|患者|病人|联系人|家属|父亲|母亲|丈夫|妻子|监护人|陪护人?|签名"
+    r"|签字)\s*[:：]"
+)
+#: no pattern and no hint is shorter
+SHORTEST_PATTERN = 3
 _LONG_NUMBER = re.compile(r"[0-9]{11,}[xX]?")
 _EMAILS = re.compile(_EMAIL)
 
 
 def has_hint(folded: str) -> bool:
     """Return whether folded text may hold a pattern or a date; False is certain."""
-    return (
-        _DIGITS.search(folded) is not None
-        or any(hint in folded for hint in _HINTS)
-        or _WRITTEN_MONTH.search(folded) is not None
-    )
+    if _DIGITS.search(folded) is not None:
+        return True
+    for hint in _LATIN_HINTS:
+        if hint in folded:
+            return True
+    if not folded.isascii() and any(hint in folded for hint in _HAN_HINTS):
+        return True
+    if (":" in folded or "：" in folded) and _CUE.search(folded) is not None:
+        return True
+    return _WRITTEN_MONTH.search(folded) is not None
 
 
 def find_patterns(text: str, *, dates: bool) -> Iterator[Span]:

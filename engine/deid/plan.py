@@ -40,6 +40,8 @@ class Table:
     first: list[Treatment | None] = field(default_factory=list)
     #: treatments of the second pass, None where the first has done all
     later: list[Treatment | None] = field(default_factory=list)
+    #: fields whose dates stay: a second pass only for what is no date
+    dates: set[int] = field(default_factory=set)
     decisions: dict[int, Decision] = field(default_factory=dict)
     components: dict[int, dict[str, Decision]] = field(default_factory=dict)
 
@@ -118,6 +120,8 @@ class Planner:
             if parts:
                 first, later = self._with_components(row, first, later, parts)
             table.first[row.field], table.later[row.field] = first, later
+            if decision.rule.action == "keep" and row.datatype in shapes.DATE and not parts:
+                table.dates.add(row.field)
         return table
 
     def decide(self, row: Row) -> tuple[Decision, dict[str, Decision]]:

@@ -14,12 +14,14 @@ from datetime import tzinfo
 
 from engine.config.models.profiles import Profile
 from engine.deid.checks import check_layers
-from engine.deid.dates import arrival_text, day_of
+from engine.deid.dates import arrival_text, day_of, is_date
 from engine.deid.errors import DeidError
 from engine.deid.explain import Explanation, explain_segment
-from engine.deid.identifiers import Identifiers
+from engine.deid.identifiers import Identifiers, View
 from engine.deid.leak_check import resolve
 from engine.deid.method import MethodRecord, version_of
+from engine.deid.normalise import fold, squeeze
+from engine.deid.patterns import SHORTEST_PATTERN, has_hint
 from engine.deid.plan import FINDS_SOMEBODY, Planner, Table
 from engine.deid.pseudonyms import Pseudonymiser
 from engine.deid.rules import Layer, layers_of
@@ -132,7 +134,6 @@ class CompiledProfile:
         if self.uses_date_shift:
             run.days = self._days(segments, run)
         work = self._first_pass(segments, run)
-        identifiers.finish()
         self._second_pass(work, run)
         self._write(message, work, segments, arrival_text(received_at, timezone))
         return Deidentified(identifiers, run.scrubbed, self.record)
@@ -149,7 +150,7 @@ class CompiledProfile:
             run.segment = original
             if segment.name == "PID" and self.uses_date_shift:
                 run.days = self._days([segment], run)
-            first, later = table.first, table.later
+            first, later, dates = table.first, table.later, table.dates
             fields = original[: len(first)]
             pending: list[int] = []
             for number in range(3 if segment.name == "MSH" else 1, len(fields)):
@@ -160,23 +161,35 @@ class CompiledProfile:
                 if treat is not None:
                     fields[number] = treat(value, run) if value != NULL else ""
                 if later[number] is not None and fields[number]:
+                    if number in dates and is_date(value):
+                        continue
                     pending.append(number)
             work.append(_Work(segment, fields, table, run.days, pending))
         return work
 
     def _second_pass(self, work: list[_Work], run: Run) -> None:
-        """Search all text at once; only where that finds something, each field by itself."""
-        touch = run.identifiers.may_touch
+        """Search all text at once, then each field only for what was found at all."""
         texts = [one.fields[number] for one in work for number in one.pending]
-        joined = resolve("\n".join(texts), run.delimiters)
-        all_clean = not touch(joined)
+        view = View(resolve("\n".join(texts), run.delimiters))
+        found = run.identifiers.find(view)
+        hinted = has_hint(view.folded)
+        run.present = present = run.identifiers.narrowed(found)
+        run.clean = clean = not found and not hinted
+        terms = present.terms()
+        squeezes = any(hit.form == "anywhere" for hit in found)
         for one in work:
             run.segment, run.days = one.segment.fields(), one.days
             for number in one.pending:
                 treat = one.table.later[number]
                 assert treat is not None
                 value = one.fields[number]
-                run.clean = all_clean or not touch(resolve(value, run.delimiters))
+                if not clean:
+                    folded = fold(resolve(value, run.delimiters))
+                    run.clean = not (
+                        any(term in folded for term in terms)
+                        or (squeezes and _holds_squeezed(terms, folded))
+                        or (hinted and len(folded) >= SHORTEST_PATTERN and has_hint(folded))
+                    )
                 one.fields[number] = treat(value, run)
 
     def _write(
@@ -225,6 +238,11 @@ class CompiledProfile:
                 return run.keys.shift_days(_patient(segment, run))
         control_id = segments[0].fields()[10:11]
         return run.keys.shift_days("message\x1f" + "".join(control_id))
+
+
+def _holds_squeezed(terms: tuple[str, ...], folded: str) -> bool:
+    squeezed = squeeze(folded)
+    return any(term in squeezed for term in terms)
 
 
 def _patient(segment: Segment, run: Run) -> str:

@@ -17,8 +17,9 @@ class Run:
     """State of one run; the delimiters are copied out because every action needs them."""
 
     __slots__ = (
-        "clean", "component", "days", "delimiters", "escape", "identifiers", "keys", "repetition",
-        "scrub_dates", "scrubbed", "segment", "subcomponent", "surrogates", "today", "values",
+        "clean", "component", "days", "delimiters", "escape", "identifiers", "keys", "memo",
+        "present", "repetition", "scrub_dates", "scrubbed", "segment", "subcomponent", "surrogates",
+        "today", "values",
     )  # fmt: skip
 
     def __init__(
@@ -41,6 +42,10 @@ class Run:
         self.scrubbed = 0
         #: whether no text of the message can hold an identifier (found by one look at all)
         self.clean = False
+        #: the identifiers that some text of the message holds
+        self.present = identifiers
+        #: pseudonyms made in this run
+        self.memo: dict[tuple[str, str], str] = {}
         #: fields of the segment at hand, as they came
         self.segment: list[str] = []
         #: texts computed from the original before anything changed, for replace templates
@@ -54,12 +59,20 @@ class Run:
         """Return text as a leaf."""
         return escape(text, self.delimiters)
 
+    def pseudonym(self, domain: str, value: str) -> str:
+        """Return the pseudonym of *value* in *domain*, worked out once per message."""
+        place = (domain, value)
+        made = self.memo.get(place)
+        if made is None:
+            made = self.memo[place] = self.keys.pseudonym(domain, value)
+        return made
+
     def scrub(self, raw: str) -> str:
         """Return a leaf without identifiers; untouched where it holds none."""
         if self.clean or not raw:
             return raw
         text = self.text(raw)
-        cleaned, count = scrub(text, self.identifiers, dates=self.scrub_dates)
+        cleaned, count = scrub(text, self.present, dates=self.scrub_dates)
         if not count:
             return raw
         self.scrubbed += count
