@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from engine.check.site import check_site
-from engine.config.load import load_site
+from engine.config.load import LoadedSite, load_site
 from engine.config.models.site import Site
 from engine.config.snapshot import open_snapshot, snapshot_files
 from engine.model.errors import MedbusError
@@ -50,15 +50,29 @@ class ConfigurationRefused(MedbusError):
         )
 
 
-def build_configuration(
-    files: Mapping[str, bytes],
-    *,
-    environ: Mapping[str, str],
-    env_name: str | None,
-    keys: Keys,
-) -> Configuration:
+@dataclass(frozen=True, slots=True)
+class CheckedSite:
+    """A site without errors, before it has keys."""
+
+    loaded: LoadedSite
+    site: Site
+    findings: tuple[Finding, ...]
+    env_name: str | None
+
+    def compile(self, keys: Keys) -> Configuration:
+        """Return the configuration under real keys."""
+        compiled, more = compile_site(self.site, keys=keys)
+        if has_errors(more):
+            raise ConfigurationRefused(self.loaded.located(more))
+        files = snapshot_files(self.loaded.files, self.loaded.environ_used, self.env_name)
+        return Configuration(files, self.site, compiled, self.findings)
+
+
+def check_configuration(
+    files: Mapping[str, bytes], *, environ: Mapping[str, str], env_name: str | None
+) -> CheckedSite:
     """
-    Return the checked and compiled configuration of a site's files.
+    Return the checked site of these files.
 
     Raises:
         ConfigurationRefused: the site has errors; it carries all findings.
@@ -67,11 +81,18 @@ def build_configuration(
     findings = check_site(loaded)
     if loaded.site is None or has_errors(findings):
         raise ConfigurationRefused(findings)
-    compiled, more = compile_site(loaded.site, keys=keys)
-    if has_errors(more):
-        raise ConfigurationRefused([*findings, *more])
-    kept = snapshot_files(files, loaded.environ_used, env_name)
-    return Configuration(kept, loaded.site, compiled, tuple(findings))
+    return CheckedSite(loaded, loaded.site, tuple(findings), env_name)
+
+
+def build_configuration(
+    files: Mapping[str, bytes],
+    *,
+    environ: Mapping[str, str],
+    env_name: str | None,
+    keys: Keys,
+) -> Configuration:
+    """Return the checked and compiled configuration of a site's files, or raise as above."""
+    return check_configuration(files, environ=environ, env_name=env_name).compile(keys)
 
 
 def rebuild_configuration(files: Mapping[str, bytes], *, keys: Keys) -> Configuration:

@@ -164,7 +164,10 @@ class Doors:
         """Tell the channel of a delivery what became of it (`delivered_by`)."""
         door = self.doors.get(delivery.inbound)
         if door is not None:
-            door.channel.delivery_settled(delivery, settlement)
+            answer = settlement.attempt.ack if settlement.attempt is not None else b""
+            door.channel.delivery_settled(
+                delivery.delivery_id, settlement.state, answer, delivery.route
+            )
 
     def view(
         self, zone: Any, today: Mapping[str, int], last_at: Callable[[str], float]

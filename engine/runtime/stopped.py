@@ -14,11 +14,11 @@ from typing import Any
 
 from engine.config.files import read_site_files
 from engine.runtime.clock import SystemClock
-from engine.runtime.configuration import build_configuration
+from engine.runtime.configuration import check_configuration
 from engine.runtime.control_socket import user_name
 from engine.runtime.desk import Desk
 from engine.runtime.hardening import close_umask, switch_off_core_dumps
-from engine.runtime.opening import open_keys, open_store
+from engine.runtime.opening import open_store
 from engine.runtime.operations import Operations
 from engine.runtime.places import find_data_folder
 from engine.runtime.python_workers import PythonWorkers
@@ -34,18 +34,18 @@ def open_stopped(
     close_umask()
     site_folder = site_folder.resolve()
     data_folder = find_data_folder(site_folder, environ=os.environ, env_name=env_name)
-    keys = open_keys(data_folder)
-    configuration = build_configuration(
-        read_site_files(site_folder), environ=os.environ, env_name=env_name, keys=keys
+    checked = check_configuration(
+        read_site_files(site_folder), environ=os.environ, env_name=env_name
     )
-    store = open_store(data_folder, keys, configuration)
+    store = open_store(data_folder, checked.site)
     workers = PythonWorkers()
     try:
+        configuration = checked.compile(store.keys)
         desk = Desk(
             site_folder,
             data_folder,
             DirectAccess(store),
-            keys,
+            store.keys,
             SystemClock(),
             workers,
             configuration,

@@ -19,11 +19,11 @@ from engine.config.files import read_site_files
 from engine.model.errors import MedbusError
 from engine.runtime.configuration import (
     ConfigurationRefused,
-    build_configuration,
+    check_configuration,
 )
 from engine.runtime.hardening import close_umask, raise_file_limit, switch_off_core_dumps
 from engine.runtime.logs import start_logging
-from engine.runtime.opening import open_keys, open_store
+from engine.runtime.opening import open_store
 from engine.runtime.places import find_data_folder
 
 if TYPE_CHECKING:
@@ -47,18 +47,18 @@ def run_engine(
     site_folder = site_folder.resolve()
     files = read_site_files(site_folder)
     data_folder = find_data_folder(site_folder, environ=environ, env_name=env_name)
-    keys = open_keys(data_folder)
     try:
-        configuration = build_configuration(files, environ=environ, env_name=env_name, keys=keys)
+        checked = check_configuration(files, environ=environ, env_name=env_name)
     except ConfigurationRefused as refused:
         for finding in refused.findings:
             sys.stderr.write(f"{finding}\n")
         raise
-    site = configuration.site
+    site = checked.site
     start_logging(level=site.log.level, format_name=site.log.format, zone=site.timezone)
-    for finding in configuration.findings:
+    for finding in checked.findings:
         log.warning("finding", extra={"code": finding.code, "where": str(finding.mark or "")})
-    store = open_store(data_folder, keys, configuration)
+    store = open_store(data_folder, site)
+    configuration = checked.compile(store.keys)
     loop = _new_loop()
     reactor = _install_reactor(loop)
 
@@ -71,7 +71,7 @@ def run_engine(
         environ=environ,
         configuration=configuration,
         store=store,
-        keys=keys,
+        keys=store.keys,
         reactor=reactor,
         loop=loop,
         make_http=make_http,
