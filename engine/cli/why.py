@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from engine.cli.connection import connect
-from engine.cli.output import print_table, short_time
+from engine.cli.output import short_time
 from engine.cli.selection import filter_options
 from engine.cli.settings import Settings, pass_settings, print_json
 from engine.model.errors import Usage
@@ -36,16 +36,7 @@ def why(
     if settings.as_json:
         print_json(told)
         return
-    print_table(
-        ("message", "received", "type", "control id", f"to {to}"),
-        [
-            (
-                row["message_id"],
-                short_time(row["received_at"])[5:],
-                row["message_type"],
-                row["control_id"],
-                row["why"],
-            )
-            for row in told["items"]
-        ],
-    )
+    for row in told["items"]:
+        at = short_time(row["received_at"])
+        click.echo(f"{row['message_id']}  {at}  {row['message_type']}  {row['control_id']}")
+        click.echo(f"    {row['why']}")

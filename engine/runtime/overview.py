@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections import defaultdict
 from dataclasses import replace
+from datetime import datetime
 from importlib import metadata
 from typing import Any
 
@@ -30,7 +31,7 @@ def status(desk: Desk) -> View:
         "inbound": engine.view_inbounds() if engine else _stopped_inbounds(desk),
         "outbound": _outbounds(desk),
         "alarms": view_alarms(desk),
-        "ledger": view_ledgers(desk, desk.store.ledger_days()[-1:]),
+        "ledger": view_ledgers(desk, [_today(desk)]),
     }
 
 
@@ -62,6 +63,11 @@ def handover(desk: Desk, since: float) -> View:
         "actions": [view_audit(record, zone) for record in reversed(records)],
         "ledger": view_ledgers(desk, days),
     }
+
+
+def _today(desk: Desk) -> str:
+    here = datetime.fromtimestamp(desk.clock.now(), desk.configuration.site.timezone)
+    return here.strftime("%Y%m%d")
 
 
 def view_ledgers(desk: Desk, days: Any) -> list[View]:
