@@ -22,8 +22,12 @@ class KeyedHash:
         self._domain = lru_cache(maxsize=1024)(self._new_domain)
 
     def order_key(self, outbound: str, text: str) -> bytes:
-        """Return the order key *text* of an outbound channel as 8 bytes."""
-        return self._hash(f"order\0{outbound}", text.encode("utf-8", "surrogatepass"))
+        """
+        Return the order key *text* as 8 bytes.
+
+        The same for every *outbound*, so that a renamed channel keeps its order.
+        """
+        return self._hash("order", text.encode("utf-8", "surrogatepass"))
 
     def term(self, kind: str, value: str) -> bytes:
         """Return a search term as 8 bytes; case, width and outer blanks do not count."""

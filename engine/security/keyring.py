@@ -65,7 +65,7 @@ class KeyRing:
             master = _read_master(folder / MASTER_FILE)
         if master is None:
             master = secrets.token_bytes(KEY_BYTES)
-            _write_durably(folder / MASTER_FILE, master.hex().encode() + b"\n")
+            write_durably(folder / MASTER_FILE, master.hex().encode() + b"\n")
         ring = cls(folder, master, {})
         for name in (_INDEX, _AUDIT, _CONTROL):
             ring._wrap_new(name)
@@ -196,7 +196,7 @@ class KeyRing:
         with self._lock:
             keys = {name: self._unwrap(name) for name in self._wrapped}
             master = secrets.token_bytes(KEY_BYTES)
-            _write_durably(self._folder / _NEXT_MASTER_FILE, master.hex().encode() + b"\n")
+            write_durably(self._folder / _NEXT_MASTER_FILE, master.hex().encode() + b"\n")
             self._master = master
             self._wrapped = {name: self._wrap(name, key) for name, key in keys.items()}
             self._save()
@@ -228,7 +228,7 @@ class KeyRing:
 
     def _save(self) -> None:
         document = {"version": 1, "check": _check_value(self._master), "keys": self._wrapped}
-        _write_durably(self._folder / RING_FILE, json.dumps(document, indent=0).encode())
+        write_durably(self._folder / RING_FILE, json.dumps(document, indent=0).encode())
 
 
 def sync_folder(folder: Path) -> None:
@@ -289,7 +289,7 @@ def _check_value(master: bytes) -> str:
     return hmac.digest(master, b"medbus key check value", "sha256")[:8].hex()
 
 
-def _write_durably(path: Path, content: bytes) -> None:
+def write_durably(path: Path, content: bytes) -> None:
     """Write beside, fsync, rename, fsync the folder; 0600 from the first byte on."""
     beside = path.with_name(path.name + ".writing")
     beside.unlink(missing_ok=True)

@@ -158,6 +158,12 @@ class Store(Protocol):
         """Remove bodies, then whole days, that are past their time and owe nothing."""
         ...
 
+    def prune_steps(
+        self, retention: Retention, *, now: float, dry_run: bool = False
+    ) -> Generator[None, None, PruneReport]:
+        """Do what ``prune`` does in slices, for ``Writer.run``."""
+        ...
+
     def close(self) -> None:
         """Stop cleanly; further calls are errors."""
         ...

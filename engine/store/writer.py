@@ -12,7 +12,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from queue import Empty, SimpleQueue
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 from engine.model.errors import Fenced, MedbusError
 from engine.model.records import Arrival, Settlement
@@ -25,6 +25,12 @@ Deliver: TypeAlias = Callable[[Callable[[], None]], None]
 _Entry: TypeAlias = tuple[Any, Done, int]
 
 _log = logging.getLogger("medbus.store")
+
+
+class _Steps(NamedTuple):
+    """A long write, to be begun on the writer's thread."""
+
+    begin: Callable[[Store], Generator[None, None, Any]]
 
 
 class Writer:
@@ -58,7 +64,7 @@ class Writer:
         self._max_batch_bytes = max_batch_bytes
         self._queue: SimpleQueue[_Entry | None] = SimpleQueue()
         self._put_back: deque[_Entry | None] = deque()
-        self._operations: deque[tuple[Generator[None, None, OperationReport], Done]] = deque()
+        self._long: deque[tuple[Generator[None, None, Any], Done]] = deque()
         self._fenced: Fenced | None = None
         self._stopping = False
         self._more = True
@@ -89,8 +95,16 @@ class Writer:
         self, operation: Operation, done: Callable[[OperationReport | Exception], None]
     ) -> None:
         """Apply *operation* slice by slice between commits; *done* gets the report."""
+        self.run(lambda store: store.begin(operation), done)
+
+    def run(
+        self,
+        steps: Callable[[Store], Generator[None, None, T]],
+        done: Callable[[T | Exception], None],
+    ) -> None:
+        """Run a generator of the store (``prune_steps``) slice by slice between commits."""
         self.depth += 1
-        self._queue.put((operation, done, 0))
+        self._queue.put((_Steps(steps), done, 0))
 
     def stop(self, timeout_s: float = 30.0) -> bool:
         """
@@ -112,18 +126,18 @@ class Writer:
 
     def _run(self) -> None:
         while True:
-            idle = not self._more and not self._operations
+            idle = not self._more and not self._long
             batch = self._take(block=idle and not self._stopping)
             if batch:
                 self._do(batch)
-            elif self._stopping and not self._operations:
+            elif self._stopping and not self._long:
                 return
             if self._fenced is None:
                 self._guard(self._turn)
             else:
                 self._more = False
-                while self._operations:
-                    self._answer([(self._operations.popleft()[1], self._fenced, 0)])
+                while self._long:
+                    self._answer([(self._long.popleft()[1], self._fenced, 0)])
 
     def _take(self, *, block: bool) -> list[_Entry]:
         """Return the next call or operation alone, or as many works as one commit takes."""
@@ -140,7 +154,7 @@ class Writer:
             if entry is None:
                 block = False
                 continue
-            is_work = not (callable(entry[0]) or isinstance(entry[0], Operation))
+            is_work = not (callable(entry[0]) or isinstance(entry[0], _Steps))
             if batch and (not is_work or size + entry[2] > self._max_batch_bytes):
                 self._put_back.append(entry)
                 break
@@ -155,8 +169,8 @@ class Writer:
             self._answer([(done, self._fenced, size) for _, done, size in batch])
             return
         first, done, _ = batch[0]
-        if isinstance(first, Operation):
-            self._operations.append((self._store.begin(first), done))
+        if isinstance(first, _Steps):
+            self._long.append((first.begin(self._store), done))
         elif callable(first):
             self._call(first, done)
         else:
@@ -197,18 +211,18 @@ class Writer:
             )
 
     def _turn(self) -> None:
-        """One slice of the oldest operation, one of the store's own, and news for the lanes."""
-        if self._operations:
-            generator, done = self._operations[0]
+        """One slice of the oldest long write, one of the store's own, and news for the lanes."""
+        if self._long:
+            generator, done = self._long[0]
             try:
                 next(generator)
             except StopIteration as stop:
-                self._operations.popleft()
+                self._long.popleft()
                 self._answer([(done, stop.value, 0)])
             except Fenced:
                 raise
             except Exception as error:  # noqa: BLE001 - it belongs to the caller, who is told
-                self._operations.popleft()
+                self._long.popleft()
                 self._answer([(done, error, 0)])
         self._more = False
         self._more = self._store.step() or self._more

@@ -1,0 +1,308 @@
+"""
+What the parts of the SQLite store share: files, keys, memory, transactions, the fence.
+
+Rules of this file: memory is changed only after its commit returned, or is changed back; an I/O
+error fences the store for good; a damaged old file is set aside, a damaged current one fences.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from engine.model.errors import Conflict, Fenced, MedbusError, NotFound, StoreFull
+from engine.model.states import DeliveryState
+from engine.security.keyring import KeyRing
+from engine.store.data_lock import DataLock
+from engine.store.day_files import DayFile, DayFiles
+from engine.store.depths import Depths
+from engine.store.holding import Holding
+from engine.store.ledger import Tally
+from engine.store.readers import Readers
+from engine.store.records import StoreAlarm
+from engine.store.settings import StoreSettings
+from engine.store.sqlite import (
+    Connection,
+    Failure,
+    IntegrityError,
+    SqliteError,
+    describe,
+    failure_of,
+)
+from engine.store.term_index import Tail, load_tail
+
+_GIB = 1 << 30
+#: what a commit writes besides its rows: index pages, ledger, headers
+_COMMIT_OVERHEAD_BYTES = 64_000
+
+
+class Transaction:
+    """One transaction on one day, and what it means for the memory."""
+
+    def __init__(self, file: DayFile, seq: int) -> None:
+        self.file = file
+        self.connection = file.connection
+        self.tally = Tally()
+        #: newest seq once this is committed
+        self.seq = seq
+        self.depths: Counter[tuple[str, str, DeliveryState]] = Counter()
+        #: run after the commit, in order
+        self.after: list[Callable[[], None]] = []
+        #: run if it is rolled back, newest first
+        self.undo: list[Callable[[], None]] = []
+        #: bytes of bodies written
+        self.size_bytes = 0
+
+    def move(
+        self,
+        outbound: str,
+        before: DeliveryState | None,
+        after: DeliveryState | None,
+    ) -> None:
+        """Count a delivery that appears, changes state, or goes to another channel."""
+        if before is not None:
+            self.depths[outbound, self.file.day, before] -= 1
+        if after is not None:
+            self.depths[outbound, self.file.day, after] += 1
+
+
+class Core:
+    """The shared state of one open SQLite store."""
+
+    def __init__(
+        self, folder: Path, keys: KeyRing, lock: DataLock, settings: StoreSettings
+    ) -> None:
+        self.folder = folder
+        self.keys = keys
+        self.lock = lock
+        self.settings = settings
+        self.failpoint = settings.get_failpoint()
+        messages = folder / "messages"
+        messages.mkdir(mode=0o700, exist_ok=True)
+        self.files = DayFiles(
+            messages, keys, lock, max_bytes=settings.max_day_bytes, failpoint=self.failpoint
+        )
+        self.readers = Readers(self.files.path)
+        self.holding = Holding()
+        self.depths = Depths()
+        #: newest committed accept number
+        self.seq = 0
+        #: days that can be read, oldest first; replaced, never changed in place
+        self.days: tuple[str, ...] = ()
+        self.fenced: Fenced | None = None
+        self.ready: set[str] = set()
+        self._tails: dict[str, Tail] = {}
+        self._alarms: dict[str, StoreAlarm] = {}
+        self._chores: dict[str, Callable[[], bool]] = {}
+        self._memory_lock = threading.Lock()
+        self._wake: Callable[[], None] = lambda: None
+
+    # -- transactions --------------------------------------------------------------------------
+
+    @contextmanager
+    def transaction(self, day: str, *, create: bool = False) -> Iterator[Transaction]:
+        """
+        Commit what the block writes to *day*, or nothing of it.
+
+        Raises:
+            Fenced, StoreFull, Conflict, NotFound, MedbusError: as ``translate`` says.
+        """
+        self.check_fence()
+        transaction: Transaction | None = None
+        try:
+            file = self.open_day(day, create=create)
+            transaction = Transaction(file, self.seq)
+            file.begin()
+            yield transaction
+            transaction.tally.write(file.connection)
+            self.failpoint("commit.before")
+            file.connection.execute("COMMIT")
+        except BaseException as error:
+            translated = self.translate(day, error) if isinstance(error, SqliteError) else None
+            if transaction is not None:
+                self._undo(day, transaction)
+            if translated is not None:
+                raise translated from None
+            raise
+        self.failpoint("commit.after")
+        self._publish(transaction)
+
+    def _publish(self, transaction: Transaction) -> None:
+        file = transaction.file
+        self.seq = transaction.seq
+        self.depths.add(transaction.depths.items())
+        for after in transaction.after:
+            after()
+        file.wal_bytes += transaction.size_bytes + _COMMIT_OVERHEAD_BYTES
+        if file.wal_bytes > self.settings.checkpoint_bytes:
+            self.add_chore(f"checkpoint {file.day}", lambda: self._checkpoint(file.day))
+
+    def _undo(self, day: str, transaction: Transaction) -> None:
+        try:
+            transaction.file.rollback()
+        except SqliteError as error:
+            self.translate(day, error)
+        for undo in reversed(transaction.undo):
+            undo()
+
+    def _checkpoint(self, day: str) -> bool:
+        if self.files.is_open(day):
+            try:
+                self.files.get(day).checkpoint()
+            except SqliteError as error:
+                raise self.translate(day, error) from None
+        return False
+
+    def open_day(self, day: str, *, create: bool = False) -> DayFile:
+        """Return a day open for writing."""
+        if self.files.is_open(day):
+            return self.files.get(day)
+        if f"quarantine {day}" in self._alarms:
+            raise MedbusError(f"the file of {day} is set aside", code="STO-002")
+        file = self.files.get(day, create=create)
+        if day not in self.days:
+            self.days = tuple(sorted({*self.days, day}))
+        self.tail(day, file.connection)
+        return file
+
+    @contextmanager
+    def read(self, day: str) -> Iterator[Connection]:
+        """Lend a read-only connection to *day*; errors come out translated."""
+        if day not in self.days:
+            raise NotFound(f"nothing is stored for {day}", fix="it may have been pruned")
+        try:
+            with self.readers.use(day) as connection:
+                yield connection
+        except SqliteError as error:
+            raise self.translate(day, error) from None
+
+    # -- what errors mean ----------------------------------------------------------------------
+
+    def translate(self, day: str, error: Exception) -> MedbusError:
+        """Return the error to raise for an SQLite error on *day*, having acted on it."""
+        failure = failure_of(error)
+        if failure is Failure.FULL:
+            return StoreFull()
+        if failure is Failure.BUSY:
+            return MedbusError(
+                "another process holds the store's files",
+                code="STO-004",
+                where=day,
+                fix="find it: nothing but the engine may open them",
+            )
+        if failure is Failure.STATEMENT:
+            kind = Conflict if isinstance(error, IntegrityError) else MedbusError
+            return kind(f"the store refused a value ({describe(error)})", code="STO-003")
+        is_current = day not in self.days or day == self.days[-1]
+        if is_current or (failure is Failure.IO and self.files.is_open(day)):
+            return self.fence(f"{describe(error)} on the file of {day}")
+        return self.quarantine(day, describe(error))
+
+    def fence(self, what: str) -> Fenced:
+        """Stop all writing for good."""
+        if self.fenced is None:
+            self.fenced = Fenced(f"the disk failed: {what}", where=str(self.folder))
+        return self.fenced
+
+    def check_fence(self) -> None:
+        """Raise Fenced when the disk has failed before."""
+        if self.fenced is not None:
+            raise self.fenced
+
+    def quarantine(self, day: str, why: str) -> MedbusError:
+        """Set a damaged old file aside: it is no longer read, and an alarm says so."""
+        owed = sum(self.depths.owed(day).values())
+        self.set_alarm(
+            f"quarantine {day}",
+            StoreAlarm(
+                "STO-002",
+                f"the file of {day} is damaged ({why}) and set aside; {owed} deliveries in it wait",
+                where=str(self.files.path(day)),
+                fix="restore it from a backup and restart",
+            ),
+        )
+        self.days = tuple(found for found in self.days if found != day)
+        self.depths.forget(day)
+        return MedbusError(f"the file of {day} is damaged and set aside", code="STO-002")
+
+    # -- alarms, chores, space -----------------------------------------------------------------
+
+    def set_alarm(self, key: str, alarm: StoreAlarm) -> None:
+        """Raise or renew an alarm."""
+        with self._memory_lock:
+            self._alarms[key] = alarm
+
+    def drop_alarm(self, key: str) -> None:
+        """Take an alarm back."""
+        with self._memory_lock:
+            self._alarms.pop(key, None)
+
+    def alarms(self) -> tuple[StoreAlarm, ...]:
+        """Return the alarms that stand."""
+        with self._memory_lock:
+            return tuple(self._alarms.values())
+
+    def set_wake(self, wake: Callable[[], None]) -> None:
+        """Call *wake* when there is a new chore."""
+        self._wake = wake
+
+    def add_chore(self, key: str, chore: Callable[[], bool]) -> None:
+        """
+        Have *chore* called on the writer's thread between commits, again while it returns True.
+
+        One with the same key that still waits is replaced. Any thread.
+        """
+        with self._memory_lock:
+            self._chores[key] = chore
+        self._wake()
+
+    def step(self) -> bool:
+        """Run the oldest chore; return whether more wait."""
+        self.check_fence()
+        with self._memory_lock:
+            key = next(iter(self._chores), None)
+            chore = self._chores.pop(key) if key is not None else None
+        if key is None or chore is None:
+            return False
+        if chore():
+            with self._memory_lock:
+                self._chores.setdefault(key, chore)
+        return bool(self._chores)
+
+    def has_room(self, file: DayFile) -> bool:
+        """Return whether arrivals may be stored; settlements have the rest to themselves."""
+        space = os.statvfs(self.folder)
+        free = space.f_bavail * space.f_frsize
+        share = min(space.f_blocks * space.f_frsize * self.settings.min_free_share, 5 * _GIB)
+        if free < max(self.settings.min_free_bytes, share):
+            return False
+        limit = self.settings.max_day_bytes
+        if not limit:
+            return True
+        (pages,) = file.connection.execute("PRAGMA page_count").fetchone()
+        (size,) = file.connection.execute("PRAGMA page_size").fetchone()
+        return bool(pages * size < limit * 9 // 10)
+
+    # -- tails of the term index ---------------------------------------------------------------
+
+    def tail(self, day: str, connection: Connection | None = None) -> Tail:
+        """Return the unindexed messages of a day, read from its file the first time."""
+        tail = self._tails.get(day)
+        if tail is None:
+            if connection is not None:
+                loaded = load_tail(connection)
+            else:
+                with self.readers.use(day) as reader:
+                    loaded = load_tail(reader)
+            with self._memory_lock:
+                tail = self._tails.setdefault(day, loaded)
+        return tail
+
+    def forget_tail(self, day: str) -> None:
+        """Drop a day's tail; it is read again when asked for."""
+        with self._memory_lock:
+            self._tails.pop(day, None)

@@ -1,0 +1,77 @@
+"""
+The lock of a data folder, and the note that says whether the last stop was clean.
+
+The lock dies with its process, the note does not: a note found at start means that the last
+engine was killed, and names the files it was writing.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from pathlib import Path
+
+from engine.model.errors import Locked
+from engine.security.keyring import sync_folder
+
+LOCK_FILE = "lock"
+_NOTE_FILE = "running"
+
+
+class DataLock:
+    """Taken on construction, kept until ``release``."""
+
+    def __init__(self, folder: Path) -> None:
+        self._note = folder / _NOTE_FILE
+        self._descriptor = os.open(folder / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(self._descriptor)
+            raise Locked(
+                "another engine or command uses this data folder",
+                where=str(folder),
+                fix="stop it first, or use another folder",
+            ) from None
+        self._files: set[str] = set()
+        #: the files that were being written when the last engine was killed
+        self.left_open = _read_note(self._note)
+        self.was_unclean = self.left_open is not None
+
+    def add_file(self, name: str) -> None:
+        """Note that a file is being written."""
+        self._files.add(name)
+        self._write()
+
+    def drop_file(self, name: str) -> None:
+        """Note that a file is no longer being written; call it before closing the file."""
+        if name in self._files:
+            self._files.discard(name)
+            self._write()
+
+    def release(self, *, clean: bool) -> None:
+        """Give the lock back; *clean*: everything was closed in order."""
+        if clean:
+            self._note.unlink(missing_ok=True)
+            sync_folder(self._note.parent)
+        os.close(self._descriptor)
+
+    def _write(self) -> None:
+        beside = self._note.with_name(_NOTE_FILE + ".writing")
+        with open(beside, "w", encoding="utf-8") as file:
+            json.dump({"pid": os.getpid(), "files": sorted(self._files)}, file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(beside, self._note)
+        sync_folder(self._note.parent)
+
+
+def _read_note(path: Path) -> frozenset[str] | None:
+    try:
+        return frozenset(json.loads(path.read_text("utf-8"))["files"])
+    except FileNotFoundError:
+        return None
+    except (ValueError, KeyError, TypeError):
+        # A note cut short is still a note: the last engine did not stop cleanly.
+        return frozenset()

@@ -1,0 +1,128 @@
+"""
+Opening a store: what the files say goes into memory, and what a crash left is put right.
+
+Before anything is accepted: a write with fsync is tried, files left open by a killed engine are
+recovered and checkpointed, a missing WAL of such a file is refused.
+"""
+
+from __future__ import annotations
+
+from engine.model.errors import MedbusError
+from engine.model.states import DeliveryState
+from engine.store.control_file import NAME as CONTROL_NAME
+from engine.store.core import Core
+from engine.store.depths import OWED
+from engine.store.followers import Followers
+from engine.store.holding import Halt, split_keys
+from engine.store.ids import delivery_id
+from engine.store.schema import DAY_MIGRATIONS
+from engine.store.sqlite import Connection, Failure, SqliteError, describe, failure_of, quick_check
+
+#: a structure check of a file up to this size is worth its time at an unclean start
+_CHEAP_CHECK_BYTES = 64_000_000
+
+_HOLDS = """
+SELECT id, seq, place, outbound, keys FROM deliveries WHERE holding = 1"""
+_MERGES = """
+SELECT id, seq, place, outbound, keys FROM deliveries
+WHERE multi = 1 AND state IN ('pending', 'held')"""
+_HALTS = """
+SELECT id, seq, place, outbound, keys FROM deliveries
+WHERE state = 'parked' AND on_park = 'halt' AND released = 0"""
+
+
+def refuse_missing_wal(core: Core) -> None:
+    """
+    Refuse when a file that was being written lost its WAL: what was acknowledged is in there.
+
+    Raises:
+        MedbusError: with the way back.
+    """
+    for name in sorted(core.lock.left_open or ()):
+        folder = core.folder if name == CONTROL_NAME else core.files.folder
+        path = folder / name
+        if path.exists() and not path.with_name(name + "-wal").exists():
+            raise MedbusError(
+                f"the write-ahead log of {name} is gone; it held the newest messages",
+                code="STO-007",
+                where=str(path) + "-wal",
+                fix="bring it back, or restore the data folder from a backup; to go on without"
+                " what it held, remove the file 'running' in the data folder",
+            )
+
+
+def load_days(core: Core) -> None:
+    """Read every day into memory; a damaged old day is set aside."""
+    days = core.files.days()
+    core.days = tuple(days)
+    for day in days:
+        try:
+            _load_day(core, day)
+        except SqliteError as error:
+            is_last = day == days[-1]
+            if is_last or failure_of(error) not in (Failure.DAMAGED, Failure.IO):
+                raise MedbusError(
+                    f"the file of {day} cannot be opened ({describe(error)})",
+                    code="STO-008",
+                    where=str(core.files.path(day)),
+                    fix="restore the data folder from a backup",
+                ) from None
+            core.files.close(day)
+            core.quarantine(day, describe(error))
+
+
+def resume_followers(core: Core, followers: Followers) -> None:
+    """Go on with moves that a crash cut short."""
+    for outbound in sorted(core.depths.outbounds()):
+        followers.resume(outbound)
+
+
+def _load_day(core: Core, day: str) -> None:
+    path = core.files.path(day)
+    if path.name in (core.lock.left_open or ()):
+        # Opening recovers the WAL; the checkpoint proves that the file itself can be written.
+        file = core.files.get(day)
+        file.checkpoint()
+        if path.stat().st_size <= _CHEAP_CHECK_BYTES:
+            complaint = quick_check(file.connection)
+            if complaint:
+                core.files.close(day)
+                raise MedbusError(
+                    complaint,
+                    code="STO-008",
+                    where=str(path),
+                    fix="restore the data folder from a backup",
+                )
+    with core.readers.use(day) as connection:
+        names = [
+            row[0] for row in connection.execute("SELECT name FROM migrations ORDER BY position")
+        ]
+    if names != [migration.name for migration in DAY_MIGRATIONS]:
+        core.files.get(day)
+    with core.readers.use(day) as connection:
+        (last,) = connection.execute("SELECT max(seq) FROM messages").fetchone()
+        core.seq = max(core.seq, last or 0)
+        _load_depths(core, day, connection)
+        load_holds(core, day, connection)
+
+
+def _load_depths(core: Core, day: str, connection: Connection) -> None:
+    for state in OWED:
+        # The state is literal, so that the index of just these rows is used.
+        rows = connection.execute(
+            f"SELECT outbound, count(*) FROM deliveries WHERE state = '{state.value}'"  # noqa: S608
+            " GROUP BY outbound"
+        )
+        core.depths.add([((outbound, day, DeliveryState(state)), n) for outbound, n in rows])
+
+
+def load_holds(core: Core, day: str, connection: Connection, outbound: str = "") -> None:
+    """Put a day's holders, merges and halts into memory (of one channel, if given)."""
+    condition, parameters = (" AND outbound = ?", (outbound,)) if outbound else ("", ())
+    for _, seq, place, name, keys in connection.execute(_HOLDS + condition, parameters):
+        core.holding.add_holder(name, (seq, place), split_keys(keys))
+    for _, seq, place, name, keys in connection.execute(_MERGES + condition, parameters):
+        core.holding.add_merge(name, (seq, place), split_keys(keys))
+    for row, seq, place, name, keys in connection.execute(_HALTS + condition, parameters):
+        halt = Halt(delivery_id(day, row), split_keys(keys))
+        core.holding.add_halt(name, (seq, place), halt)
