@@ -84,9 +84,10 @@ def clear(kind: str, datatype: str) -> Treatment:
         return lambda value, run: ""
 
     def treat(value: str, run: Run) -> str:
-        mark = run.repetition
-        for part in value.split(mark) if mark in value else (value,):
-            collect(part, run)
+        if run.identifiers.is_new(collect, value):
+            mark = run.repetition
+            for part in value.split(mark) if mark in value else (value,):
+                collect(part, run)
         return ""
 
     return treat
@@ -215,7 +216,8 @@ def _collected(kind: str, datatype: str, treat: Treatment) -> Treatment:
         return treat
 
     def both(value: str, run: Run) -> str:
-        collect(value, run)
+        if run.identifiers.is_new(collect, value):
+            collect(value, run)
         return treat(value, run)
 
     return both

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from datetime import date, datetime, timedelta, tzinfo
+from functools import lru_cache
 
 _FORM = re.compile(
     r"(\d{4})(?:(0[1-9]|1[0-2])(?:(0[1-9]|[12]\d|3[01])((?:\d\d(?:\d\d(?:\d\d(?:\.\d{1,6})?)?)?)?))?)?([+-]\d{4})?\Z"
@@ -64,11 +65,21 @@ def cap_age(text: str) -> str:
 
 def arrival_text(received_at: float, timezone: tzinfo) -> str:
     """Return the arrival time as MSH-7, to the second, with the site's zone."""
+    return _second_text(int(received_at), timezone)
+
+
+@lru_cache(maxsize=256)
+def _second_text(received_at: int, timezone: tzinfo) -> str:
     return datetime.fromtimestamp(received_at, timezone).strftime("%Y%m%d%H%M%S%z")
 
 
 def day_of(received_at: float, timezone: tzinfo) -> date:
     """Return the day of arrival at the site."""
+    return _day(int(received_at), timezone)
+
+
+@lru_cache(maxsize=256)
+def _day(received_at: int, timezone: tzinfo) -> date:
     return datetime.fromtimestamp(received_at, timezone).date()
 
 

@@ -25,14 +25,13 @@ NAME, ID, PHONE, EMAIL, BIRTH, ADDRESS = "name", "id", "phone", "email", "date",
 
 
 class View:
-    """A text as it is searched: folded, squeezed, and its words; made once, used often."""
+    """A text as it is searched: folded, and squeezed when that is needed."""
 
-    __slots__ = ("_squeezed", "_tokens", "folded")
+    __slots__ = ("_squeezed", "folded")
 
     def __init__(self, text: str) -> None:
         self.folded = fold(text)
         self._squeezed: str | None = None
-        self._tokens: frozenset[str] | None = None
 
     @property
     def squeezed(self) -> str:
@@ -40,13 +39,6 @@ class View:
         if self._squeezed is None:
             self._squeezed = squeeze(self.folded)
         return self._squeezed
-
-    @property
-    def tokens(self) -> frozenset[str]:
-        """The words of the text."""
-        if self._tokens is None:
-            self._tokens = frozenset(TOKEN.findall(self.folded))
-        return self._tokens
 
 
 class Terms:
@@ -67,8 +59,13 @@ class Terms:
     def find(self, view: View) -> list[tuple[str, str, str]]:
         """Return (form, term, kind) of every term in *view*."""
         found: list[tuple[str, str, str]] = []
+        whole = view.folded
         if self.words:
-            found += [("word", w, self.words[w]) for w in self.words.keys() & view.tokens]
+            found += [
+                ("word", w, self.words[w])
+                for w in self.words
+                if w in whole and stands_alone(w, whole)
+            ]
         if self.anywhere:
             text = view.squeezed
             found += [("anywhere", t, self.anywhere[t]) for t in self.anywhere if t in text]
@@ -98,13 +95,17 @@ class Identifiers:
     """The identifiers of one original message, collected while it is de-identified."""
 
     __slots__ = (
-        "_births", "_ordinary", "birth_places", "hard", "initials", "keep_places", "short", "soft",
+        "_births", "_ordinary", "_seen", "birth_places", "hard", "initials", "keep_places",
+        "kept_births", "short", "soft",
         "surrogates",
     )  # fmt: skip
 
     def __init__(self, ordinary: frozenset[str]) -> None:
         self._ordinary = ordinary
         self._births: set[str] = set()
+        self._seen: set[tuple[object, str]] = set()
+        #: birth dates (YYYYMMDD) that the profile keeps in their place
+        self.kept_births: set[str] = set()
         self.hard = Terms()
         self.soft = Terms()
         #: identifiers too short to be searched; compared with whole identifier fields only
@@ -119,6 +120,14 @@ class Identifiers:
         self.birth_places: frozenset[tuple[str, int]] = frozenset()
 
     # -- collecting ------------------------------------------------------------------------
+
+    def is_new(self, kind: object, value: str) -> bool:
+        """Return whether *value* was not yet collected as *kind*; a doctor is named often."""
+        place = (kind, value)
+        if place in self._seen:
+            return False
+        self._seen.add(place)
+        return True
 
     def add_name(self, family: str, given: str, others: Iterable[str] = ()) -> None:
         """Add a person's name with its spellings."""
@@ -245,7 +254,7 @@ class Identifiers:
         """Return every term that *view* holds, hard ones first."""
         found = [Found(form, term, kind, True) for form, term, kind in self.hard.find(view)]
         for birth in self._births:
-            if _may_hold_birth(birth, view):
+            if birth[:8] not in self.kept_births and _may_hold_birth(birth, view):
                 spelled = Terms()
                 spelled.anywhere = dict.fromkeys(birth_spellings(birth), BIRTH)
                 spelled.literal = dict.fromkeys(birth_literals(birth), BIRTH)

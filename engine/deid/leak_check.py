@@ -157,6 +157,8 @@ def _places(hit: _Hit, message: Message) -> Iterator[tuple[str, tuple[str, int]]
     """Yield (path, (segment, field)) of the fields and components *hit* is in."""
     delimiters = message.delimiters
     for label, name, fields in _labelled(message):
+        if hit.inside == "" and not _is_in(hit, resolve("|".join(fields), delimiters)):
+            continue
         for number in range(1, len(fields)):
             value = fields[number]
             if not value or not _is_in(hit, resolve(value, delimiters)):
@@ -203,9 +205,7 @@ def _is_in(hit: _Hit, text: str) -> bool:
             _is_in(hit._replace(inside=""), reading) for reading in decoded_texts(text)
         )
     view = View(text)
-    if hit.form == "word":
-        return hit.term in view.tokens
-    if hit.form == "bounded":
+    if hit.form in ("word", "bounded"):
         return stands_alone(hit.term, view.folded)
     if hit.form == "anywhere":
         return hit.term in view.squeezed

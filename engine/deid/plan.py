@@ -277,9 +277,10 @@ def _collect_only(collect: Callable[[str, Run], None] | None) -> Treatment | Non
         return None
 
     def treat(value: str, run: Run) -> str:
-        mark = run.repetition
-        for part in value.split(mark) if mark in value else (value,):
-            collect(part, run)
+        if run.identifiers.is_new(collect, value):
+            mark = run.repetition
+            for part in value.split(mark) if mark in value else (value,):
+                collect(part, run)
         return value
 
     return treat

@@ -162,6 +162,8 @@ class CompiledProfile:
                     fields[number] = treat(value, run) if value != NULL else ""
                 if later[number] is not None and fields[number]:
                     if number in dates and is_date(value):
+                        if number == 7 and segment.name == "PID":
+                            run.identifiers.kept_births.add(value[:8])
                         continue
                     pending.append(number)
             work.append(_Work(segment, fields, table, run.days, pending))
@@ -175,7 +177,7 @@ class CompiledProfile:
         hinted = has_hint(view.folded)
         run.present = present = run.identifiers.narrowed(found)
         run.clean = clean = not found and not hinted
-        terms = present.terms()
+        terms = () if clean else present.terms()
         squeezes = any(hit.form == "anywhere" for hit in found)
         for one in work:
             run.segment, run.days = one.segment.fields(), one.days

@@ -11,10 +11,13 @@ from __future__ import annotations
 import hashlib
 import hmac
 import unicodedata
-from base64 import b32encode
 
 #: 16 characters of base32 are 80 bits: at 10^8 numbers two collide with chance 4e-9
 LENGTH = 16
+_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
+#: base32 two letters at a time
+_PAIRS = [first + second for first in _LETTERS for second in _LETTERS]
+_SHIFTS = range(70, -1, -10)
 
 
 class Pseudonymiser:
@@ -34,7 +37,8 @@ class Pseudonymiser:
 
     def pseudonym(self, domain: str, value: str) -> str:
         """Return the pseudonym: 16 characters A-Z and 2-7."""
-        return b32encode(self.digest(domain, value)[:10]).decode("ascii")
+        bits = int.from_bytes(self.digest(domain, value)[:10], "big")
+        return "".join([_PAIRS[bits >> shift & 1023] for shift in _SHIFTS])
 
     def number(self, domain: str, value: str) -> int:
         """Return a keyed number of 64 bits, to choose from lists with."""
