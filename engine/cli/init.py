@@ -31,7 +31,7 @@ def init(settings: Settings, directory: Path) -> None:
     if there:
         raise Conflict(
             f"{directory / there[0]} is already there",
-            code="RUN-024",
+            code="RUN-042",
             fix="choose an empty or new folder",
         )
     for path, content in files.items():

@@ -27,14 +27,12 @@ def stop(settings: Settings, *, drain: bool, within: float) -> None:
       medbus stop
       medbus stop --drain --within 300
     """
-    from engine.runtime.control_socket import ControlClient
+    from engine.store.data_lock import is_locked
 
     with connect_running(settings) as call:
         told = call("stop", {"drain": drain, "within_s": within})
-    path = find_data(settings) / "control.sock"
     until = time.monotonic() + within + 30.0
-    while (client := ControlClient.find(path, lambda _: None)) is not None:
-        client.close()
+    while is_locked(find_data(settings)):
         if time.monotonic() > until:
             raise MedbusError("the engine is still running", code="RUN-029", fix="see its log")
         time.sleep(0.05)

@@ -59,9 +59,8 @@ def _print_step(step: dict[str, Any]) -> None:
     click.echo(f"  {step['step']:>4} {step['kind']:<14} {step['outcome']}{why}".rstrip())
     for change in step["changes"]:
         name = f" ({change['name']})" if change.get("name") else ""
-        click.echo(
-            f"         {change['path']}{name}: {_value(change['before'])} -> {_value(change['after'])}"
-        )
+        before, after = _value(change["before"]), _value(change["after"])
+        click.echo(f"         {change['path']}{name}: {before} -> {after}")
 
 
 def _value(text: str | None) -> str:

@@ -67,6 +67,21 @@ class DataLock:
         sync_folder(self._note.parent)
 
 
+def is_locked(folder: Path) -> bool:
+    """Return whether some process uses the data folder."""
+    try:
+        descriptor = os.open(folder / LOCK_FILE, os.O_RDWR)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
 def _read_note(path: Path) -> frozenset[str] | None:
     try:
         return frozenset(json.loads(path.read_text("utf-8"))["files"])
