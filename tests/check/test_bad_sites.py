@@ -55,8 +55,8 @@ CASES: list[tuple[str, Changes, str, str]] = [
     (
         "CFG-101",
         a_test(SEND.replace("his", "hsi") + "\n    expect: {ack: AA}"),
-        f"{TEST}:3:46",
-        "his",
+        f"{TEST}:3:47",
+        "did you mean his?",
     ),
     (
         "CFG-101",
