@@ -38,12 +38,14 @@ ADT = "\r".join(
             "PID",
             {
                 1: "1", 3: "8800123^^^GENERAL^MR~110101199003078515^^^CN^NI",
-                5: "Rutherford^Jonathan^Miles^^Mr", 7: "19900307", 8: "M", 10: "2106-3^White^HL70005",
-                11: HOME, 13: "(555)555-1212^PRN^PH^jr@example.org", 14: "(555)555-3434",
-                16: "M", 18: "V70011234", 19: "123-45-6789",
+                5: "Rutherford^Jonathan^Miles^^Mr", 7: "19900307", 8: "M",
+                10: "2106-3^White^HL70005", 11: HOME, 13: "(555)555-1212^PRN^PH^jr@example.org",
+                14: "(555)555-3434",                16: "M", 18: "V70011234", 19: "123-45-6789",
             },
         ),
-        segment("NK1", {1: "1", 2: "Rutherford^Janet", 3: "SPO^Spouse", 4: HOME, 5: "(555)555-1212"}),
+        segment(
+            "NK1", {1: "1", 2: "Rutherford^Janet", 3: "SPO^Spouse", 4: HOME, 5: "(555)555-1212"}
+        ),
         segment(
             "PV1",
             {
@@ -57,11 +59,12 @@ ADT = "\r".join(
         segment(
             "IN1",
             {
-                1: "1", 2: "PLAN1^Basic", 3: "INS01", 4: "Mutual Health", 8: "GRP5512", 12: "20260101",
-                16: "Rutherford^Jonathan", 17: "SEL", 18: "19900307", 19: HOME, 36: "POL-99812",
+                1: "1", 2: "PLAN1^Basic", 3: "INS01", 4: "Mutual Health", 8: "GRP5512",
+                12: "20260101", 16: "Rutherford^Jonathan", 17: "SEL", 18: "19900307",
+                19: HOME, 36: "POL-99812",
             },
         ),
-        segment("NTE", {1: "1", 3: "Came by ambulance, chest pain since six o'clock. Family told."}),
+        segment("NTE", {1: "1", 3: "Came by ambulance, chest pain since six. Family told."}),
         "",
     ]
 ).encode()  # fmt: skip

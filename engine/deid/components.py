@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from engine.deid import actions
 from engine.deid.actions import Treatment, join, repeated
 from engine.deid.catalogue import Row
+from engine.deid.cuts import zip3
 from engine.deid.dates import birth_year, cap_age, shift_date, year_of
 from engine.deid.masks import mask_number
 from engine.deid.pseudonyms import domain_of
@@ -81,4 +81,4 @@ def _changed(rule: ComponentRule, text: str, run: Run) -> str:
     if action == "age_cap":
         is_date = len(text) >= 4 and text[:4].isdigit()
         return birth_year(text, run.today) if is_date else cap_age(text)
-    return actions.zip3(text) if action == "zip3" else ""
+    return zip3(text) if action == "zip3" else ""

@@ -261,8 +261,10 @@ class Identifiers:
                 found += [Found(*hit, True) for hit in spelled.find(view)]
         return found + [Found(form, term, kind, False) for form, term, kind in self.soft.find(view)]
 
-    def narrowed(self, found: Iterable[Found]) -> Identifiers:
+    def narrowed(self, found: list[Found]) -> Identifiers:
         """Return identifiers with only the terms *found*: the others are known not to be there."""
+        if not found:
+            return NOBODY
         few = Identifiers(self._ordinary)
         few.initials = self.initials
         for form, term, kind, is_hard in found:
@@ -279,6 +281,10 @@ class Identifiers:
             for form in (terms.words, terms.anywhere, terms.bounded, terms.literal)
             for term in form
         )
+
+
+#: nothing to look for; patterns are looked for all the same
+NOBODY = Identifiers(frozenset())
 
 
 def _may_hold_birth(birth: str, view: View) -> bool:

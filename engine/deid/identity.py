@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from engine.deid.actions import STATE_TYPES, Treatment, repeated
+from engine.deid.actions import Treatment, repeated
 from engine.deid.collect import collector
 from engine.deid.identifiers import looks_like_citizen_number
+from engine.deid.pseudonym_actions import STATE_TYPES
 from engine.deid.run import Run
 
 #: record, account and visit numbers: they find the patient in the hospital's own systems

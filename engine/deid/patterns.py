@@ -95,12 +95,13 @@ _LATIN_HINTS = (
     "member id", "chart", "passport", "licen",
 )  # fmt: skip
 _HAN_HINTS = (
-    "住院号", "病历号", "病案号", "门诊号", "就诊", "登记号", "卡号", "身份证", "护照", "医保", "社保",
+    "住院号", "病历号", "病案号", "门诊号", "就诊", "登记号",
+    "卡号", "身份证", "护照", "医保", "社保",
 )  # fmt: skip
 _CUE = re.compile(
     r"(?:name|patient|kin|contact|guardian|mother|father|husband|wife|spouse|son|daughter"
-    r"|brother|sister|姓名|患者|病人|联系人|家属|父亲|母亲|丈夫|妻子|监护人|陪护人?|签名"
-    r"|签字)\s*[:：]"
+    r"|brother|sister|姓名|患者|病人|联系人|家属|父亲|母亲|丈夫|妻子"
+    r"|监护人|陪护人?|签名|签字)\s*[:：]"
 )
 #: no pattern and no hint is shorter
 SHORTEST_PATTERN = 3

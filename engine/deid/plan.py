@@ -10,7 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from engine.deid import actions, shapes
+from engine.deid import (
+    actions,
+    cuts,
+    mask_actions,
+    pseudonym_actions,
+    shapes,
+    surrogate_actions,
+)
 from engine.deid.actions import Treatment
 from engine.deid.catalogue import SLOTS, Row, catalogue
 from engine.deid.collect import collector
@@ -190,7 +197,7 @@ class Planner:
         if action == "keep" and kind in ("date", "birth_date", "time_of_day"):
             return actions.keep_date(datatype)
         if action == "scrub" and datatype in shapes.PLACE:
-            return actions.both(actions.unit(kind, datatype), actions.scrub(kind, datatype))
+            return actions.both(cuts.unit(kind, datatype), actions.scrub(kind, datatype))
         return self.build(action, Row("", 0, datatype, "", kind, ""), slot)
 
     def build(self, action: str, row: Row, slot: str = "") -> Treatment | None:
@@ -200,13 +207,13 @@ class Planner:
         makers: dict[str, Callable[[], Treatment | None]] = {
             "keep": lambda: actions.keep(kind, datatype),
             "clear": lambda: actions.clear(kind, datatype),
-            "mask": lambda: actions.mask(kind, datatype),
-            "pseudonym": lambda: actions.pseudonym(kind, datatype, slot),
-            "surrogate": lambda: actions.surrogate(kind, datatype, slot),
-            "date_shift": lambda: actions.on_dates(kind, datatype, actions.shifted),
-            "year": lambda: actions.on_dates(kind, datatype, actions.year),
+            "mask": lambda: mask_actions.mask(kind, datatype),
+            "pseudonym": lambda: pseudonym_actions.pseudonym(kind, datatype, slot),
+            "surrogate": lambda: surrogate_actions.surrogate(kind, datatype, slot),
+            "date_shift": lambda: cuts.on_dates(kind, datatype, cuts.shifted),
+            "year": lambda: cuts.on_dates(kind, datatype, cuts.year),
             "age_cap": lambda: _age_cap(kind, datatype),
-            "zip3": lambda: actions.region(kind, datatype, town=False),
+            "zip3": lambda: cuts.region(kind, datatype, town=False),
             "scrub": lambda: _scrub(kind, datatype),
             "arrival": lambda: None,
         }
@@ -240,7 +247,7 @@ class Planner:
         whole = parts.get("1")
         if whole and whole.rule.action == "pseudonym" and row.datatype in shapes.NUMBER:
             rules = [rule for rule in rules if rule.numbers != (1,)]
-            first = actions.pseudonym(
+            first = pseudonym_actions.pseudonym(
                 row.kind, row.datatype, SLOTS.get((row.segment, row.field), "")
             )
             later = None
@@ -260,16 +267,16 @@ def _drop(value: str, run: Run) -> str:
 
 def _scrub(kind: str, datatype: str) -> Treatment:
     if datatype in shapes.ADDRESS:
-        return actions.region(kind, datatype, town=True)
+        return cuts.region(kind, datatype, town=True)
     if datatype in shapes.PLACE:
-        return actions.unit(kind, datatype)
+        return cuts.unit(kind, datatype)
     return actions.scrub(kind, datatype)
 
 
 def _age_cap(kind: str, datatype: str) -> Treatment:
     if datatype in shapes.DATE:
-        return actions.on_dates(kind, datatype, actions.capped)
-    return actions.in_place(actions.capped_age)
+        return cuts.on_dates(kind, datatype, cuts.capped)
+    return actions.in_place(cuts.capped_age)
 
 
 def _collect_only(collect: Callable[[str, Run], None] | None) -> Treatment | None:

@@ -33,7 +33,9 @@ class Pseudonymiser:
     def digest(self, domain: str, value: str) -> bytes:
         """Return 32 keyed bytes for *value* in *domain*; both are compared after NFKC."""
         text = value if value.isascii() else unicodedata.normalize("NFKC", value)
-        return hmac.digest(self._key, f"{domain}\x1f{text}".encode(), "sha256")
+        return hmac.digest(
+            self._key, f"{domain}\x1f{text}".encode("utf-8", "surrogateescape"), "sha256"
+        )
 
     def pseudonym(self, domain: str, value: str) -> str:
         """Return the pseudonym: 16 characters A-Z and 2-7."""

@@ -12,9 +12,9 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from engine.deid import shapes
-from engine.deid.actions import pseudonym
 from engine.deid.catalogue import SLOTS, catalogue
 from engine.deid.errors import DeidError
+from engine.deid.pseudonym_actions import pseudonym
 from engine.deid.run import Run
 from engine.hl7.delimiters import DEFAULT_DELIMITERS
 from engine.hl7.errors import PathError
