@@ -40,6 +40,7 @@ def build_schema(kind: str | None = None) -> dict[str, Any]:
     kinds = {name: refs[(model, "validation")] for name, (model, _) in FILE_KINDS.items()}
     for definition in defs.values():
         _polish(definition)
+    _loosen(defs)
     top = kinds[kind] if kind else {"anyOf": list(kinds.values())}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -73,6 +74,18 @@ def _polish_default(value: dict[str, Any]) -> None:
     elif isinstance(default, (dict, list)):
         # The parts of a default are explained where they stand.
         del value["default"]
+
+
+def _loosen(part: Any) -> None:
+    """Let texts stand without quotes: the loader keeps 010 and true as text, editors do not."""
+    if isinstance(part, list):
+        for item in part:
+            _loosen(item)
+    elif isinstance(part, dict):
+        if part.get("type") == "string" and not {"enum", "const", "format"} & set(part):
+            part["type"] = ["string", "number", "boolean"]
+        for value in part.values():
+            _loosen(value)
 
 
 def _reachable(defs: dict[str, Any], top: dict[str, Any]) -> dict[str, Any]:

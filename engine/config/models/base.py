@@ -80,8 +80,11 @@ def _not_blank(value: str) -> str:
     return value
 
 
+ONE_OR_MANY = WithJsonSchema(
+    {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
+)
 #: one text, or a list of them; always a tuple in the model
-Names = Annotated[tuple[str, ...], BeforeValidator(_listed)]
+Names = Annotated[tuple[str, ...], BeforeValidator(_listed), ONE_OR_MANY]
 #: a text that must say something
 Text = Annotated[str, BeforeValidator(_not_blank)]
 #: an expression; an empty one would be a rule nobody meant

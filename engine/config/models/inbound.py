@@ -16,6 +16,7 @@ from engine.config.models.units import (
     Size,
     Switch,
     TcpAddress,
+    refuse,
 )
 
 About = Annotated[
@@ -114,6 +115,14 @@ class InboundAck(Short):
         if isinstance(value, dict) and "delivered_by" in value:
             return {"mode": "delivered_by", **value}
         return value
+
+    @model_validator(mode="after")
+    def _awaits_something(self) -> InboundAck:
+        if self.mode == "delivered_by" and self.delivered_by is None:
+            raise refuse("CFG-008", "which delivery?", "write ack: {delivered_by: OUTBOUND}")
+        if self.mode != "delivered_by" and self.model_fields_set - {"mode"}:
+            raise refuse("CFG-018", "these keys go with delivered_by only", f"write {self.mode}")
+        return self
 
 
 class Duplicates(Short):

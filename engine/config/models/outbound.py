@@ -158,6 +158,11 @@ class Outbound(Model):
             raise refuse(
                 "CFG-008", "an outbound channel is either mllp or file", "give exactly one of them"
             )
+        idle = self.model_fields_set & {"ack", "on_ack", "on_timeout"}
+        if self.file is not None and idle:
+            raise refuse(
+                "CFG-018", f"{min(idle)} does nothing here: a file never answers", "remove it"
+            )
         return self
 
     def rule_for(self, verdict: str, error_code: str = "") -> RetryRule:

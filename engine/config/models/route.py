@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, Field
 
-from engine.config.models.base import Expression, Model, Names
+from engine.config.models.base import ONE_OR_MANY, Expression, Model
 from engine.config.models.inbound import About, Inbound
 from engine.config.models.outbound import Outbound
 from engine.config.models.steps import StepModel
@@ -36,7 +36,7 @@ SomeNames = Annotated[
     tuple[str, ...],
     BeforeValidator(_listed),
     AfterValidator(_not_empty),
-    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}),
+    ONE_OR_MANY,
 ]
 MessageType = Annotated[str, BeforeValidator(_parse_type)]
 
@@ -52,7 +52,7 @@ class Route(Model):
 
     about: About
     from_: SomeNames = Field(alias="from", description="Inbound channel, or a list of them.")
-    types: Annotated[tuple[MessageType, ...], BeforeValidator(_listed)] = Field(
+    types: Annotated[tuple[MessageType, ...], BeforeValidator(_listed), ONE_OR_MANY] = Field(
         ("any",), description="MSH-9.1^MSH-9.2 taken: ADT^A01, ADT, ADT^* or any (default)."
     )
     when: Expression | None = Field(None, description="Condition on the received message.")
@@ -77,6 +77,3 @@ class TransformFile(Model):
 
     about: About
     steps: tuple[StepModel, ...] = Field(description="The steps, in this order.")
-
-
-__all__ = ["ChannelFile", "MessageType", "Names", "Response", "Route", "TransformFile"]

@@ -146,6 +146,12 @@ class Miss(Short):
             return {"action": "value", **value}
         return value
 
+    @model_validator(mode="after")
+    def _value_goes_with_value(self) -> Miss:
+        if (self.action == "value") != ("value" in self.model_fields_set):
+            raise refuse("CFG-008", "which value?", "write miss: {value: X}")
+        return self
+
 
 class LookupArgs(Model):
     """A table look-up: one value in place, or several keys and targets."""
@@ -236,6 +242,8 @@ class EachTarget(Short):
     def _one_form(self) -> EachTarget:
         if (self.path is None) == (self.group is None):
             raise refuse("CFG-008", "each needs a path or a group", "write each: OBX")
+        if self.lead and self.group is None:
+            raise refuse("CFG-018", "lead goes with group", "write {group: OBR, lead: [ORC]}")
         return self
 
 

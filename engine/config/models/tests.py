@@ -76,6 +76,12 @@ class Reply(Short, _Source):
         "AA", description="A plain ack with this code; none: no answer within the time-out."
     )
 
+    @model_validator(mode="after")
+    def _one_answer(self) -> Reply:
+        if "code" in self.model_fields_set and (self.file is not None or self.inline is not None):
+            raise refuse("CFG-018", "a message carries its own code", "leave out code")
+        return self
+
 
 class FieldExpectation(Short):
     """What one place must hold; text alone is compared as it is."""
@@ -85,6 +91,12 @@ class FieldExpectation(Short):
     matches: str | None = Field(None, description="A regular expression for the whole text.")
     contains: Names = Field((), description="Texts that must be found.")
     not_contains: Names = Field((), description="Texts that must not be found (any case).")
+
+    @model_validator(mode="after")
+    def _says_something(self) -> FieldExpectation:
+        if not self.model_fields_set:
+            raise refuse("CFG-008", "nothing is expected here", 'write a text, "" for empty')
+        return self
 
 
 class AckExpectation(Short):
