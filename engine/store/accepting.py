@@ -128,7 +128,7 @@ class Intake:
     ) -> None:
         is_first = first is None
         term = self._core.keys.hashes.term
-        terms = b"".join([term(kind, value) for kind, value in arrival.terms]) if is_first else b""
+        terms = b"".join([term(kind, value) for kind, value in arrival.terms])
         facts = self._file.evidence.seal(
             pack(encode(arrival.control_id), ack, encode(arrival.reject_reason), arrival.sha256),
             b"v1|messages|%d|0|facts" % n,

@@ -12,7 +12,7 @@ from itertools import groupby
 
 from engine.model.errors import MedbusError
 from engine.model.records import NewDelivery
-from engine.model.states import FINAL_STATES, DeliveryState, ParkCode
+from engine.model.states import FINAL_STATES, DeliveryState
 from engine.security.keyring import EVIDENCE
 from engine.store.accepting import (
     INSERT_BODY,
@@ -28,6 +28,7 @@ from engine.store.followers import SLICE, Followers
 from engine.store.ids import K_BITS, K_MASK, delivery_id, parse_delivery_id
 from engine.store.packing import decode, unpack
 from engine.store.records import (
+    NEEDS_RERUN,
     ItemReport,
     Operation,
     OperationItem,
@@ -37,10 +38,6 @@ from engine.store.records import (
 from engine.store.settling import DeliveryRow, read_rows, write_rows
 from engine.store.startup import load_holds
 
-#: what these were parked for does not go away by sending the same bytes
-NEEDS_RERUN = frozenset(
-    {ParkCode.STEP.value, ParkCode.LEAK.value, ParkCode.CHARSET.value, ParkCode.DAMAGED.value}
-)
 _OWED = (DeliveryState.PENDING, DeliveryState.HELD, DeliveryState.PARKED)
 
 

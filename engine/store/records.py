@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import Generic, TypeAlias, TypeVar
 
 from engine.model.records import Accepted, Arrival, Attempt, NewDelivery, Settlement
-from engine.model.states import DeliveryState, MessageState
+from engine.model.states import DeliveryState, MessageState, ParkCode
 
 ItemT = TypeVar("ItemT")
 
@@ -390,3 +390,8 @@ def message_id_of(delivery_id: str) -> str:
 
 #: message states and delivery states share no word, so one filter serves both
 MESSAGE_STATES = frozenset(state.value for state in MessageState)
+
+#: what these were parked for does not go away by sending the same bytes
+NEEDS_RERUN = frozenset(
+    {ParkCode.STEP.value, ParkCode.LEAK.value, ParkCode.CHARSET.value, ParkCode.DAMAGED.value}
+)

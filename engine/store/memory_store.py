@@ -1,0 +1,812 @@
+"""
+The store in memory: the same promises without a disk, for tests and simulations.
+
+It is written from the definitions, not from the SQLite store: who is held is worked out by walking
+a channel's deliveries in order, the ledger is counted when asked. So the two check each other.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+from collections import Counter
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from engine.model.errors import Conflict, Fenced, MedbusError, NotFound, StoreFull
+from engine.model.records import (
+    Accepted,
+    Arrival,
+    DueDelivery,
+    NewDelivery,
+    Settlement,
+    StoredDelivery,
+    StoredMessage,
+)
+from engine.model.states import (
+    FINAL_STATES,
+    AttemptOutcome,
+    DeliveryState,
+    MessageState,
+    is_allowed,
+)
+from engine.store.holding import lanes_of
+from engine.store.ids import K_BITS, parse_delivery_id, parse_message_id
+from engine.store.ledger import LIVE, REPLAY, CounterKey, Tally, rows_of
+from engine.store.memory_rows import Delivery, Message, matches_delivery, matches_message
+from engine.store.records import (
+    NEEDS_RERUN,
+    AckGiven,
+    AuditRecord,
+    AuditVerdict,
+    Counts,
+    InboundCounts,
+    IntakeLoss,
+    ItemReport,
+    LedgerDifference,
+    LedgerRow,
+    MessageFilter,
+    Noted,
+    Operation,
+    OperationItem,
+    OperationReport,
+    OperationVerb,
+    OutboundCounts,
+    Page,
+    PruneReport,
+    Result,
+    Retention,
+    Settled,
+    StoreAlarm,
+    StoredAttempt,
+    StoreFacts,
+    Switch,
+    Work,
+)
+from engine.store.slices import run_to_end
+from engine.store.tokens import Tokens
+
+_PENDING, _HELD, _PARKED = DeliveryState.PENDING, DeliveryState.HELD, DeliveryState.PARKED
+
+
+class MemoryStore:
+    """
+    Keeps everything in this process.
+
+    Args:
+        now: wall clock for settlements without an attempt.
+    """
+
+    def __init__(self, *, now: Callable[[], float] = lambda: 0.0) -> None:
+        self._now = now
+        self._lock = threading.RLock()
+        self._messages: dict[str, Message] = {}
+        self._deliveries: dict[str, Delivery] = {}
+        self._losses: Counter[CounterKey] = Counter()
+        self._loss_days: dict[str, Counter[CounterKey]] = {}
+        self._seq = 0
+        self._tokens = Tokens()
+        self._operations: dict[str, tuple[Operation, bool]] = {}
+        self._snapshots: dict[str, tuple[float, dict[str, bytes]]] = {}
+        self._switches: dict[tuple[str, str], Switch] = {}
+        self._settings: dict[str, str] = {}
+        self._audit: list[AuditRecord] = []
+        self._ready: set[str] = set()
+        self._known: frozenset[str] | None = None
+        self._wake: Callable[[], None] = lambda: None
+        #: tests: refuse arrivals as a full disk would
+        self.full = False
+        #: tests: fail every commit as a broken disk would
+        self.fenced: Fenced | None = None
+
+    # -- writer's thread -----------------------------------------------------------------------
+
+    def group(self, work: Sequence[Work]) -> list[list[int]]:
+        """See the interface: everything is one commit."""
+        arrivals = [index for index, item in enumerate(work) if isinstance(item, Arrival)]
+        others = [index for index, item in enumerate(work) if not isinstance(item, Arrival)]
+        return [arrivals + others]
+
+    def commit(self, work: Sequence[Work]) -> list[Result | MedbusError]:
+        """See the interface."""
+        with self._lock:
+            self._check_fence()
+            answers: list[Result | MedbusError] = [NotFound() for _ in work]
+            touched: set[str] = set()
+            for index in self.group(work)[0]:
+                try:
+                    answers[index] = self._store(work[index], touched)
+                except MedbusError as error:
+                    answers[index] = error
+            for outbound in touched:
+                self._hold_and_free(outbound)
+            return answers
+
+    def _store(self, item: Work, touched: set[str]) -> Result:
+        if isinstance(item, Arrival):
+            return self._accept(item, touched)
+        if isinstance(item, Settlement):
+            return self._settle(item, touched)
+        if isinstance(item, AckGiven):
+            message = self._message(item.message_id)
+            message.ack, message.ack_code = item.ack, item.code
+            return Noted()
+        assert isinstance(item, IntakeLoss)
+        counts = self._loss_days.setdefault(item.day, Counter())
+        counts[item.inbound, LIVE, "discarded_bytes"] += item.discarded_bytes
+        counts[item.inbound, LIVE, "refused_frames"] += item.refused_frames
+        return Noted()
+
+    # -- arrivals ------------------------------------------------------------------------------
+
+    def _accept(self, arrival: Arrival, touched: set[str]) -> Accepted:
+        if self.full:
+            raise StoreFull()
+        done = self._find_replay(arrival)
+        if done is not None:
+            return done
+        parse_message_id(arrival.message_id)
+        if arrival.message_id in self._messages:
+            raise Conflict(f"{arrival.message_id} is taken")
+        state, first, other_bytes = arrival.state, None, False
+        if state is MessageState.ACCEPTED:
+            first, other_bytes = self._find_first(arrival)
+        if first is not None:
+            state = MessageState.DUPLICATE
+        self._seq += 1
+        message = Message(
+            arrival,
+            self._seq,
+            state,
+            ack=first.ack if first else arrival.ack,
+            ack_code=arrival.ack_code,
+            duplicate_of=first.arrival.message_id if first else "",
+        )
+        self._messages[arrival.message_id] = message
+        states: list[DeliveryState] = []
+        if state is not MessageState.DUPLICATE:
+            states = [self._add(message, new, new.number << K_BITS) for new in arrival.deliveries]
+            touched.update(new.outbound for new in arrival.deliveries)
+        return Accepted(
+            arrival.message_id,
+            state,
+            self._seq,
+            message.ack,
+            message.duplicate_of,
+            other_bytes,
+            tuple(states),
+        )
+
+    def _find_replay(self, arrival: Arrival) -> Accepted | None:
+        if not arrival.operation_id:
+            return None
+        wanted = (arrival.operation_id, arrival.replay_of)
+        for message in self._messages.values():
+            if (message.arrival.operation_id, message.arrival.replay_of) == wanted:
+                states = tuple(one.state for one in self._of_message(message.arrival.message_id))
+                return Accepted(
+                    message.arrival.message_id,
+                    message.state,
+                    message.seq,
+                    arrival.ack,
+                    delivery_states=states,
+                )
+        return None
+
+    def _find_first(self, arrival: Arrival) -> tuple[Message | None, bool]:
+        if not arrival.control_id or arrival.replay_of or arrival.duplicate_window_s <= 0:
+            return None, False
+        near = [
+            message
+            for message in self._messages.values()
+            if message.state is MessageState.ACCEPTED
+            and not message.arrival.replay_of
+            and message.arrival.inbound == arrival.inbound
+            and message.arrival.sender == arrival.sender
+            and message.arrival.control_id == arrival.control_id
+            and abs(arrival.received_at - message.arrival.received_at) <= arrival.duplicate_window_s
+        ]
+        same = [message for message in near if message.arrival.sha256 == arrival.sha256]
+        return (same[0], False) if same else (None, bool(near))
+
+    def _add(
+        self,
+        message: Message,
+        new: NewDelivery,
+        place: int,
+        *,
+        number: int = 0,
+        old: Delivery | None = None,
+    ) -> DeliveryState:
+        number = number or new.number
+        delivery_id = f"{message.arrival.message_id}.{number}"
+        delivery = Delivery(
+            delivery_id,
+            message,
+            new,
+            number,
+            (message.seq, place | number),
+            _PENDING if new.park is None else _PARKED,
+            park=new.park,
+            on_park=new.on_park if new.park else "continue",
+        )
+        if delivery_id in self._deliveries:
+            raise Conflict(f"{delivery_id} is taken")
+        delivery.holding = (
+            new.park is not None and new.on_park == "hold_key" and bool(new.order_keys)
+        )
+        if old is not None:
+            delivery.replaces = old.delivery_id
+            delivery.out_of_order = old.released
+            delivery.holding = delivery.holding or (
+                old.holding and new.park is None and bool(new.order_keys)
+            )
+        if delivery.state is _PENDING and self._is_blocked(delivery):
+            delivery.state = _HELD
+        self._deliveries[delivery_id] = delivery
+        return delivery.state
+
+    # -- settlements ---------------------------------------------------------------------------
+
+    def _settle(self, settlement: Settlement, touched: set[str]) -> Settled:
+        delivery = self._delivery(settlement.delivery_id)
+        before, after = delivery.state, settlement.state
+        if (
+            before is _PARKED
+            or not is_allowed(before, after)
+            or not self._tokens.may_settle(settlement.token, delivery.outbound)
+        ):
+            return Settled(settlement.delivery_id, before, ok=False)
+        if after is _PARKED and settlement.park is None:
+            raise MedbusError("a delivery is parked without a reason", code="STO-005")
+        attempt = settlement.attempt
+        if attempt is not None:
+            delivery.tries += 1
+            delivery.attempts.append(StoredAttempt(len(delivery.attempts) + 1, attempt))
+            if attempt.outcome is not AttemptOutcome.ACKED and not delivery.first_failure_at:
+                delivery.first_failure_at = attempt.at
+        delivery.state, delivery.due_at = after, settlement.due_at
+        if settlement.uncertain is not None:
+            delivery.uncertain = settlement.uncertain
+        if settlement.commit_acked is not None:
+            delivery.commit_acked = settlement.commit_acked
+        touched.add(delivery.outbound)
+        if after is _PARKED:
+            delivery.park, delivery.on_park = settlement.park, settlement.on_park
+            delivery.released = False
+            delivery.holding = settlement.on_park == "hold_key" and bool(delivery.keys)
+            return Settled(
+                settlement.delivery_id,
+                after,
+                ok=True,
+                held_keys=delivery.keys if delivery.holding else (),
+                halted=settlement.on_park == "halt",
+            )
+        if after in FINAL_STATES:
+            delivery.settled_at = attempt.at + attempt.took_s if attempt else self._now()
+            delivery.holding = False
+        return Settled(settlement.delivery_id, after, ok=True)
+
+    # -- who is held ---------------------------------------------------------------------------
+
+    def _owed(self, outbound: str) -> list[Delivery]:
+        return sorted(
+            (
+                one
+                for one in self._deliveries.values()
+                if one.outbound == outbound and one.state not in FINAL_STATES
+            ),
+            key=lambda one: one.at,
+        )
+
+    def _blocked_before(self, outbound: str, at: tuple[int, int]) -> set[bytes]:
+        """Return the keys that something before *at* holds."""
+        keys: set[bytes] = set()
+        for one in self._owed(outbound):
+            if one.at >= at:
+                break
+            waits = one.state in (_PENDING, _HELD) and not keys.isdisjoint(one.keys)
+            if one.holding or (waits and len(one.keys) > 1):
+                keys.update(one.keys)
+        return keys
+
+    def _is_blocked(self, delivery: Delivery) -> bool:
+        return bool(delivery.keys) and not self._blocked_before(
+            delivery.outbound, delivery.at
+        ).isdisjoint(delivery.keys)
+
+    def _hold_and_free(self, outbound: str) -> None:
+        """Let every waiting delivery of a channel be pending or held as the definition has it."""
+        keys: set[bytes] = set()
+        for one in self._owed(outbound):
+            waits = False
+            if one.state in (_PENDING, _HELD):
+                waits = not keys.isdisjoint(one.keys)
+                if not waits and one.state is _HELD:
+                    self._ready.add(outbound)
+                one.state = _HELD if waits else _PENDING
+            if one.holding or (waits and len(one.keys) > 1):
+                keys.update(one.keys)
+
+    def _halts(self, outbound: str) -> list[Delivery]:
+        return [
+            one
+            for one in self._owed(outbound)
+            if one.state is _PARKED and one.on_park == "halt" and not one.released
+        ]
+
+    # -- operators -----------------------------------------------------------------------------
+
+    def begin(self, operation: Operation) -> Generator[None, None, OperationReport]:
+        """See the interface."""
+        with self._lock:
+            self._check_fence()
+            if operation.operation_id not in self._operations:
+                self._operations[operation.operation_id] = (operation, False)
+                self.audit(
+                    AuditRecord(
+                        0,
+                        operation.at,
+                        operation.actor,
+                        operation.verb.value,
+                        _target_of(operation),
+                        operation.reason,
+                        operation.operation_id,
+                        {"items": str(len(operation.items)), **operation.detail},
+                    )
+                )
+        yield
+        with self._lock:
+            report = self._operate(operation)
+            if operation.verb is not OperationVerb.REPLAY:
+                self.finish(operation.operation_id)
+            self._ready |= report.ready
+        return report
+
+    def apply(self, operation: Operation) -> OperationReport:
+        """See the interface."""
+        return run_to_end(self.begin(operation))
+
+    def finish(self, operation_id: str) -> None:
+        """See the interface."""
+        operation, _ = self._operations[operation_id]
+        self._operations[operation_id] = (operation, True)
+
+    def _operate(self, operation: Operation) -> OperationReport:
+        if operation.verb is OperationVerb.REPLAY:
+            return OperationReport(operation.operation_id, ())
+        if operation.verb is OperationVerb.RENAME:
+            return self._rename(operation)
+        reports, ready = [], set()
+        for item in operation.items:
+            report = self._apply_item(operation, item)
+            reports.append(report)
+            if not report.problem:
+                ready.add(self._deliveries[item.item_id].outbound)
+        for outbound in list(ready) + [
+            new.outbound for item in operation.items for new in item.replacements or ()
+        ]:
+            self._hold_and_free(outbound)
+        reports = [
+            replace(one, after=self._deliveries[one.delivery_id].state) if one.after else one
+            for one in reports
+        ]
+        done = sum(not report.problem for report in reports)
+        return OperationReport(operation.operation_id, tuple(reports), frozenset(ready), done)
+
+    def _rename(self, operation: Operation) -> OperationReport:
+        moved = self._owed(operation.old_name)
+        for one in moved:
+            one.outbound = operation.new_name
+        self._hold_and_free(operation.new_name)
+        return OperationReport(
+            operation.operation_id,
+            (),
+            ready=frozenset({operation.new_name}),
+            done=len(moved),
+        )
+
+    def _apply_item(self, operation: Operation, item: OperationItem) -> ItemReport:
+        try:
+            one = self._delivery(item.item_id)
+        except NotFound:
+            return ItemReport(item.item_id, None, None, "there is no such delivery")
+        if one.operation_id == operation.operation_id:
+            return ItemReport(item.item_id, one.state, one.state)
+        before = one.state
+        problem = _problem(operation.verb, one, item)
+        if problem:
+            return ItemReport(item.item_id, before, before, problem)
+        one.operation_id = operation.operation_id
+        replaced_by: tuple[str, ...] = ()
+        if operation.verb is OperationVerb.RELEASE:
+            one.released, one.holding = True, False
+        elif operation.verb is OperationVerb.EXPIRE:
+            self._end(one, DeliveryState.EXPIRED)
+        elif operation.verb is OperationVerb.CANCEL:
+            self._end(one, DeliveryState.CANCELLED)
+        elif item.replacements is not None:
+            replaced_by = self._replace(one, item)
+        else:
+            one.state, one.park = _PENDING, None
+            one.out_of_order = one.out_of_order or one.released
+            one.released = one.commit_acked = False
+            one.tries, one.due_at, one.first_failure_at = 0, 0.0, 0.0
+        return ItemReport(item.item_id, before, one.state, replaced_by=replaced_by)
+
+    def _replace(self, old: Delivery, item: OperationItem) -> tuple[str, ...]:
+        last = max(one.number for one in self._of_message(old.message.arrival.message_id))
+        place = old.at[1] >> K_BITS << K_BITS
+        new_ids = []
+        for number, new in enumerate(item.replacements or (), start=last + 1):
+            self._add(old.message, new, place, number=number, old=old)
+            new_ids.append(f"{old.message.arrival.message_id}.{number}")
+        self._end(old, DeliveryState.CANCELLED)
+        old.replaced_by = " ".join(new_ids)
+        return tuple(new_ids)
+
+    def _end(self, one: Delivery, state: DeliveryState) -> None:
+        one.state, one.holding, one.settled_at = state, False, self._now()
+
+    # -- other writes --------------------------------------------------------------------------
+
+    def step(self) -> bool:
+        """See the interface: nothing ever waits."""
+        return False
+
+    def set_wake(self, wake: Callable[[], None]) -> None:
+        """See the interface."""
+        self._wake = wake
+
+    def take_ready(self) -> frozenset[str]:
+        """See the interface."""
+        with self._lock:
+            ready = frozenset(self._ready)
+            self._ready.clear()
+            return ready
+
+    def put_snapshot(self, files: Mapping[str, bytes], *, at: float) -> str:
+        """See the interface."""
+        sums = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
+        text = json.dumps(sums, sort_keys=True, separators=(",", ":"))
+        snapshot_id = hashlib.sha256(text.encode()).hexdigest()[:16]
+        self._snapshots.setdefault(snapshot_id, (at, dict(files)))
+        return snapshot_id
+
+    def put_switch(self, switch: Switch) -> None:
+        """See the interface."""
+        self._switches[switch.kind, switch.channel] = switch
+
+    def drop_switch(self, kind: str, channel: str) -> None:
+        """See the interface."""
+        self._switches.pop((kind, channel), None)
+
+    def put_setting(self, name: str, value: str) -> None:
+        """See the interface."""
+        self._settings[name] = value
+
+    def set_known_outbounds(self, names: Iterable[str]) -> None:
+        """See the interface."""
+        self._known = frozenset(names)
+
+    def audit(self, record: AuditRecord) -> int:
+        """See the interface."""
+        with self._lock:
+            self._audit.append(replace(record, seq=len(self._audit) + 1))
+            return len(self._audit)
+
+    def prune(self, retention: Retention, *, now: float, dry_run: bool = False) -> PruneReport:
+        """Nothing is removed from memory."""
+        return run_to_end(self.prune_steps(retention, now=now, dry_run=dry_run))
+
+    def prune_steps(
+        self, retention: Retention, *, now: float, dry_run: bool = False
+    ) -> Generator[None, None, PruneReport]:
+        """Nothing is removed from memory."""
+        yield
+        return PruneReport()
+
+    def close(self) -> None:
+        """See the interface."""
+
+    def _check_fence(self) -> None:
+        if self.fenced is not None:
+            raise self.fenced
+
+    # -- lanes ---------------------------------------------------------------------------------
+
+    def lane_open(self, outbound: str, lane: int, lanes: int) -> int:
+        """See the interface."""
+        return self._tokens.open(outbound, lane, lanes)
+
+    def next(self, token: int, n: int, after: DueDelivery | None = None) -> list[DueDelivery]:
+        """See the interface."""
+        with self._lock:
+            lane = self._tokens.get(token)
+            start = (after.seq, after.place) if after is not None else (0, 0)
+            stops = [
+                one.at
+                for one in self._halts(lane.outbound)
+                if lane.lane in lanes_of(one.keys, lane.lanes)
+            ]
+            halted = min(stops, default=None)
+            found = [
+                one.due()
+                for one in self._owed(lane.outbound)
+                if one.state is _PENDING
+                and one.at > start
+                and (halted is None or one.at < halted)
+                and lane.lane in lanes_of(one.keys, lane.lanes)
+            ]
+            return found[:n]
+
+    # -- reads ---------------------------------------------------------------------------------
+
+    def next_number(self, day: str) -> int:
+        """See the interface."""
+        with self._lock:
+            used = [int(one[9:]) for one in self._messages if one.startswith(day)]
+        return max(used, default=0) + 1
+
+    def find_messages(
+        self, where: MessageFilter, *, limit: int = 50, cursor: str = ""
+    ) -> Page[StoredMessage]:
+        """See the interface."""
+        before = int(cursor) if cursor else 1 << 62
+        with self._lock:
+            found = [
+                self._stored(message)
+                for message in sorted(self._messages.values(), key=_newest_first)
+                if message.seq < before
+                and matches_message(where, message, self._of_message(message.arrival.message_id))
+            ][:limit]
+        return Page(tuple(found), str(found[-1].seq) if len(found) == limit else "")
+
+    def find_deliveries(
+        self, where: MessageFilter, *, limit: int = 1000, cursor: str = ""
+    ) -> Page[StoredDelivery]:
+        """See the interface."""
+        after = parse_delivery_id(cursor) if cursor else ("", 0)
+        with self._lock:
+            found = [
+                one.stored(self._is_orphaned(one.outbound))
+                for key, one in sorted(
+                    (parse_delivery_id(identity), one) for identity, one in self._deliveries.items()
+                )
+                if key > after and matches_delivery(where, one)
+            ][:limit]
+        return Page(tuple(found), found[-1].delivery_id if len(found) == limit else "")
+
+    def get_message(self, message_id: str) -> StoredMessage:
+        """See the interface."""
+        with self._lock:
+            return self._stored(self._message(message_id))
+
+    def get_delivery(self, delivery_id: str) -> StoredDelivery:
+        """See the interface."""
+        with self._lock:
+            one = self._delivery(delivery_id)
+            return one.stored(self._is_orphaned(one.outbound))
+
+    def get_body(self, message_id: str) -> bytes:
+        """See the interface."""
+        message = self._message(message_id)
+        return self._message(message.duplicate_of or message_id).arrival.body
+
+    def get_output(self, delivery_id: str) -> bytes:
+        """See the interface."""
+        body = self._delivery(delivery_id).new.body
+        if body is None:
+            raise NotFound(f"{delivery_id} has no output: a step failed")
+        return body
+
+    def get_ack(self, message_id: str) -> bytes:
+        """See the interface."""
+        return self._message(message_id).ack
+
+    def get_attempts(self, delivery_id: str) -> tuple[StoredAttempt, ...]:
+        """See the interface."""
+        return tuple(self._delivery(delivery_id).attempts)
+
+    def find_replays(self, message_id: str) -> tuple[str, ...]:
+        """See the interface."""
+        with self._lock:
+            return tuple(
+                one.arrival.message_id
+                for one in self._messages.values()
+                if one.arrival.replay_of == message_id
+            )
+
+    def counts(self) -> Counts:
+        """See the interface."""
+        with self._lock:
+            names = {
+                one.outbound for one in self._deliveries.values() if one.state not in FINAL_STATES
+            } | (self._known or frozenset())
+            return Counts(
+                {name: self._outbound_counts(name) for name in sorted(names)},
+                self._inbound_counts(),
+                self._seq,
+            )
+
+    def _outbound_counts(self, name: str) -> OutboundCounts:
+        owed = self._owed(name)
+        states = Counter(one.state for one in owed)
+        waiting = [one.message.arrival.received_at for one in owed if one.state is not _PARKED]
+        return OutboundCounts(
+            states[_PENDING],
+            states[_HELD],
+            states[_PARKED],
+            min(waiting, default=0.0),
+            tuple(one.delivery_id for one in self._halts(name)),
+            self._is_orphaned(name),
+        )
+
+    def _inbound_counts(self) -> dict[str, InboundCounts]:
+        counts: dict[str, InboundCounts] = {}
+        for message in self._messages.values():
+            if message.arrival.replay_of:
+                continue
+            before = counts.get(message.arrival.inbound, InboundCounts())
+            counts[message.arrival.inbound] = InboundCounts(
+                before.accepted + (message.state is MessageState.ACCEPTED),
+                before.rejected + (message.state is MessageState.REJECTED),
+                before.duplicate + (message.state is MessageState.DUPLICATE),
+                max(before.last_at, message.arrival.received_at),
+            )
+        return counts
+
+    def ledger_days(self) -> tuple[str, ...]:
+        """See the interface."""
+        with self._lock:
+            return tuple(sorted({one[:8] for one in self._messages} | set(self._loss_days)))
+
+    def ledger(self, day: str) -> tuple[LedgerRow, ...]:
+        """See the interface; counted anew each time."""
+        with self._lock:
+            tally = Tally()
+            for identity, message in self._messages.items():
+                if identity.startswith(day):
+                    tally.add_arrival(
+                        replace(message.arrival, routes=())
+                        if message.state is not MessageState.ACCEPTED
+                        else message.arrival,
+                        message.state,
+                    )
+            for identity, one in self._deliveries.items():
+                if identity.startswith(day):
+                    flow = REPLAY if one.message.arrival.replay_of else LIVE
+                    tally.add_delivery(one.message.arrival.inbound, flow, one.state)
+            tally.counts.update(self._loss_days.get(day, Counter()))
+            return rows_of(day, tally.counts)
+
+    def check_ledger(self, day: str) -> tuple[LedgerDifference, ...]:
+        """See the interface."""
+        return tuple(
+            LedgerDifference(day, row.inbound, row.flow, what)
+            for row in self.ledger(day)
+            for what in row.differences()
+        )
+
+    def get_snapshot(self, snapshot_id: str) -> dict[str, bytes]:
+        """See the interface."""
+        found = self._snapshots.get(snapshot_id)
+        if found is None:
+            raise NotFound(f"there is no configuration snapshot {snapshot_id}")
+        return dict(found[1])
+
+    def list_snapshots(self) -> tuple[tuple[str, float], ...]:
+        """See the interface."""
+        ordered = sorted((at, identity) for identity, (at, _) in self._snapshots.items())
+        return tuple((identity, at) for at, identity in ordered)
+
+    def switches(self) -> tuple[Switch, ...]:
+        """See the interface."""
+        return tuple(self._switches[key] for key in sorted(self._switches))
+
+    def get_setting(self, name: str) -> str:
+        """See the interface."""
+        return self._settings.get(name, "")
+
+    def unfinished(self) -> tuple[Operation, ...]:
+        """See the interface."""
+        return tuple(operation for operation, done in self._operations.values() if not done)
+
+    def list_audit(
+        self, *, limit: int = 100, cursor: str = "", since: float | None = None
+    ) -> Page[AuditRecord]:
+        """See the interface."""
+        before = int(cursor) if cursor else 1 << 62
+        found = [
+            one
+            for one in reversed(self._audit)
+            if one.seq < before and (since is None or one.at >= since)
+        ][:limit]
+        return Page(tuple(found), str(found[-1].seq) if len(found) == limit else "")
+
+    def verify_audit(self) -> AuditVerdict:
+        """See the interface: nobody can reach it."""
+        return AuditVerdict(True, len(self._audit), head=str(len(self._audit)))
+
+    def alarms(self) -> tuple[StoreAlarm, ...]:
+        """See the interface."""
+        return ()
+
+    def facts(self) -> StoreFacts:
+        """See the interface."""
+        size = sum(len(one.arrival.body) for one in self._messages.values())
+        return StoreFacts("memory", False, self.ledger_days(), size)
+
+    def backup(self, folder: Path) -> None:
+        """There is nothing that a new store could be opened on."""
+        raise Conflict("a store in memory cannot be backed up")
+
+    # -- inside --------------------------------------------------------------------------------
+
+    def _message(self, message_id: str) -> Message:
+        parse_message_id(message_id)
+        message = self._messages.get(message_id)
+        if message is None:
+            raise NotFound(f"there is no message {message_id}")
+        return message
+
+    def _delivery(self, delivery_id: str) -> Delivery:
+        parse_delivery_id(delivery_id)
+        delivery = self._deliveries.get(delivery_id)
+        if delivery is None:
+            raise NotFound(f"there is no delivery {delivery_id}")
+        return delivery
+
+    def _of_message(self, message_id: str) -> list[Delivery]:
+        return sorted(
+            (
+                one
+                for one in self._deliveries.values()
+                if one.message.arrival.message_id == message_id
+            ),
+            key=lambda one: one.number,
+        )
+
+    def _stored(self, message: Message) -> StoredMessage:
+        return message.stored(
+            tuple(
+                one.stored(self._is_orphaned(one.outbound))
+                for one in self._of_message(message.arrival.message_id)
+            )
+        )
+
+    def _is_orphaned(self, outbound: str) -> bool:
+        return self._known is not None and outbound not in self._known
+
+
+def _problem(verb: OperationVerb, one: Delivery, item: OperationItem) -> str:
+    """Return why *verb* cannot be applied, "" when it can."""
+    state = one.state
+    if verb is OperationVerb.CANCEL:
+        return f"it is {state.value} already" if state in FINAL_STATES else ""
+    if verb is OperationVerb.EXPIRE:
+        if state in (_PENDING, _HELD):
+            return ""
+        return f"it is {state.value}, only pending and held ones expire"
+    word = "requeued" if verb is OperationVerb.REQUEUE else "released"
+    if state is not _PARKED:
+        return f"it is {state.value}, only parked ones can be {word}"
+    if verb is OperationVerb.RELEASE:
+        return "it is released already" if one.released else ""
+    code = one.park.code.value if one.park else ""
+    if item.replacements is None and (code in NEEDS_RERUN or one.new.body is None):
+        return f"it is parked for {code}: its route has to be run again"
+    return ""
+
+
+def _target_of(operation: Operation) -> str:
+    if operation.old_name:
+        return f"{operation.old_name} -> {operation.new_name}"
+    return operation.items[0].item_id if len(operation.items) == 1 else ""
+
+
+def _newest_first(message: Message) -> tuple[int, int]:
+    day, _ = parse_message_id(message.arrival.message_id)
+    return (-int(day), -message.seq)
