@@ -114,6 +114,18 @@ class Planner:
             if self.segment_decision(name) is None
         }
 
+    def dropped_tables(self) -> dict[str, list[Treatment | None]]:
+        """Return for dropped segments what remembers their fields: NK1 goes, Jane is looked for."""
+        tables = {}
+        for name, found in self._rows.items():
+            if self.segment_decision(name) is not None:
+                treatments: list[Treatment | None] = [None] * (1 + max(found))
+                for row in found.values():
+                    if collector(row.kind, row.datatype) is not None:
+                        treatments[row.field] = actions.clear(row.kind, row.datatype)
+                tables[name] = treatments
+        return tables
+
     def _table(self, segment: str, rows: list[Row]) -> Table:
         size = 1 + max(row.field for row in rows)
         table = Table(segment, [_drop] * size, [None] * size)

@@ -69,6 +69,7 @@ class CompiledProfile:
         self.templates: list[str] = []
         self.planner = Planner(layers, self.templates)
         self.tables = self.planner.tables()
+        self._dropped = self.planner.dropped_tables()
         self._keys = keys
         self._ordinary = ordinary
         key_name = key_name_of(layers)
@@ -144,7 +145,7 @@ class CompiledProfile:
         for segment in segments:
             table = tables.get(segment.name)
             if table is None:
-                self._check_unknown(segment.name)
+                self._remember_dropped(segment, run)
                 continue
             original = segment.fields()
             run.segment = original
@@ -224,6 +225,16 @@ class CompiledProfile:
 
     def _dropping(self, name: str) -> object:
         return self.planner.segment_decision(name)
+
+    def _remember_dropped(self, segment: Segment, run: Run) -> None:
+        """Collect from a segment that goes; refuse an unknown one where the profile says so."""
+        treatments = self._dropped.get(segment.name)
+        if treatments is None:
+            self._check_unknown(segment.name)
+            return
+        for value, treat in zip(segment.fields(), treatments, strict=False):
+            if treat is not None and value and value != NULL:
+                treat(value, run)
 
     def _check_unknown(self, name: str) -> None:
         if self.unknown == "fail" and name and self._dropping(name) is None:
