@@ -30,6 +30,10 @@ VERSIONS = (
 )
 
 
+#: in a code list: not a code, but room for codes of others
+_PLACEHOLDER = re.compile(r"_|\.\.\.|nnn|zzz")
+
+
 @dataclass(frozen=True, slots=True)
 class PartDefinition:
     """A field of a segment, or a component of a datatype."""
@@ -133,9 +137,15 @@ class Definitions:
         return None
 
     def table(self, number: str) -> Table | None:
-        """Return table *number* ("0001"); None when it is not known or open."""
+        """Return table *number* ("0001"); None when it is not known, or not a closed list."""
         found = getattr(self._source, "TABLES", {}).get("HL7" + number)
-        return Table(_words(found[0]), frozenset(found[1])) if found and found[1] else None
+        if not found or not found[1] or any(_PLACEHOLDER.search(code) for code in found[1]):
+            return None
+        codes = {code.strip() for entry in found[1] for code in entry.split(",")}
+        if number == "0125":
+            # Value types: later guides use datatypes the printed table forgot.
+            codes |= set(self._source.DATATYPES_STRUCTS)
+        return Table(_words(found[0]), frozenset(codes))
 
     def _compile_segment(self, segment: str) -> tuple[PartDefinition, ...] | None:
         found = self._source.SEGMENTS.get(segment)
@@ -143,7 +153,8 @@ class Definitions:
         if found is None or found[0] == "choice" or len(found) < 2:
             return None
         children = found[1] if found[0] == "sequence" else found
-        return tuple(_part(child) for child in children)
+        numbered = {int(child[0].rpartition("_")[2]): _part(child) for child in children}
+        return tuple(numbered.get(at, _WITHDRAWN) for at in range(1, max(numbered) + 1))
 
     def _members(self, children: Any) -> tuple[StructureNode, ...]:
         return tuple(self._node(child) for child in children)
@@ -155,6 +166,10 @@ class Definitions:
             return StructureNode(name, low, limit)
         shape, inside = self._source.GROUPS[name]
         return StructureNode(name, low, limit, self._members(inside), shape == "choice")
+
+
+#: a field that later versions took out; its number stays free
+_WITHDRAWN = PartDefinition("Withdrawn", "WD", repeats=True, max_count=None)
 
 
 def _part(child: Any) -> PartDefinition:
