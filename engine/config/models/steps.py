@@ -121,6 +121,14 @@ class CopyArgs(Short):
         description="{from, to}, or a list of them.", min_length=1
     )
 
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        several = super().__get_pydantic_json_schema__(schema, handler)
+        described = several.pop("description")
+        return {"anyOf": [several["items"], several], "description": described}
+
 
 class PathsArgs(Short):
     """A list of paths."""
