@@ -33,6 +33,8 @@ _FIELD = re.compile(r"-(?=\d)\d+")
 _PARTS = re.compile(r"(?:\.\w+)+")
 _SPELLED_LOUD = {"AND": "and", "NOT": "not"}
 _SIGNS = {"&&": "and", "||": "or", "!": "not"}
+_TAG = re.compile(r"\{%[-+]?\s*(\w+)")
+_TAGS = frozenset({"if", "elif", "else", "endif", "for", "endfor", "set"})
 _OPENERS = {"{{": "}}", "{%": "%}", "{#": "#}"}
 
 
@@ -85,6 +87,8 @@ def rewrite_template(text: str) -> Rewritten:
         if opening == "{#":
             end = text.find(closing, start + 2)
         else:
+            if opening == "{%":
+                _check_tag(text, start)
             pieces.append(opening)
             end = _rewrite_code(text, start + 2, closing, rewritten, pieces)
             pieces.append(closing)
@@ -96,6 +100,15 @@ def rewrite_template(text: str) -> Rewritten:
     pieces.append(text[position:])
     rewritten.source = "".join(pieces)
     return rewritten
+
+
+def _check_tag(text: str, start: int) -> None:
+    tag = _TAG.match(text, start)
+    if tag is None or tag[1] not in _TAGS:
+        raise LanguageError(
+            f"there is no {{% {tag[1] if tag else '…'} %}}", "known are for, if and set",
+            code="LNG-015", offset=start,
+        )  # fmt: skip
 
 
 def _next_opening(text: str, start: int) -> int:

@@ -131,9 +131,7 @@ def _explain(error: TemplateSyntaxError, rewritten: Rewritten, text: str) -> Lan
     shown, offset = _place(got, rewritten, text)
     if got != shown:
         message = message.replace(got, shown)
-    if "Encountered unknown tag" in message:
-        message += "; known are for, if and set"
-    elif error.lineno > 1 and not offset:
+    if error.lineno > 1 and not offset:
         offset = _start_of_line(text, error.lineno)
     return LanguageError(message[0].lower() + message[1:], offset=offset, code="LNG-001")
 

@@ -105,7 +105,7 @@ def run_steps(steps: Sequence[Step], run: Run, recorder: Recorder | None = None)
                 elif step.block is not None:
                     going_on += yield from step.block(one, None)
             except Filtered as stop:
-                one.stop_reason = stop.reason
+                one.stop_reason = run.stop_reason = stop.reason
             except Parked:
                 raise
             except Exception as error:
