@@ -12,23 +12,23 @@ from engine.cli.settings import Settings, pass_settings, print_json
 
 @click.command("backup", short_help="Copy the data folder consistently, also while running.")
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
-@click.option("--with-keys", is_flag=True, help="Also copy the key ring; then guard the copy.")
+@click.option("--with-keys", is_flag=True, help="Also copy the master key; then guard the copy.")
 @pass_settings
 def backup(settings: Settings, folder: Path, *, with_keys: bool) -> None:
     """
     Write a consistent copy of the store to a new folder, also while the engine runs.
 
-    The key ring is not part of it unless asked for: without keys the copy cannot be read, with
-    them it can be read by anyone. Keep the two apart.
+    The master key is not part of it unless asked for: without the key the copy cannot be read,
+    with it anyone can read it. Keep the two apart.
 
-    To restore: stop the engine, move its data folder away, copy the backup to its place, put the
-    key ring back into data/keys, and start. What the copy still owed is delivered again.
+    To restore: stop the engine, move its data folder away, copy the backup to its place, put
+    master.key back into data/keys, and start. What the copy still owed is delivered again.
 
     \b
     Examples:
       medbus backup /backup/2026-11-21
       medbus stop; mv data data.old; cp -a /backup/2026-11-21 data
-      cp -a data.old/keys data/keys; medbus run
+      cp -a data.old/keys/master.key data/keys/; medbus run
     """
     asked = {"folder": str(folder.absolute()), "with_keys": with_keys}
     with connect(settings) as call:

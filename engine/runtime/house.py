@@ -8,6 +8,7 @@ from pathlib import Path
 from engine.model.errors import Conflict, MedbusError
 from engine.runtime.desk import Desk
 from engine.runtime.views import View
+from engine.security.keyring import MASTER_FILE
 from engine.store.interface import PruneReport, Retention
 
 
@@ -39,7 +40,7 @@ def backup(desk: Desk, folder_name: str, *, with_keys: bool) -> View:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         desk.store.backup(folder)
         if with_keys:
-            shutil.copytree(desk.keys.folder, folder / "keys", dirs_exist_ok=True)
+            shutil.copy2(desk.keys.folder / MASTER_FILE, folder / "keys" / MASTER_FILE)
     except OSError as error:
         raise MedbusError(
             f"the backup could not be written: {error.strerror}", code="RUN-031", where=folder_name

@@ -297,4 +297,4 @@ def _newer(desk: Desk, message: StoredMessage, outbound: str) -> int:
         since=message.received_at,
     )
     found = desk.store.find_messages(where, limit=1000).items
-    return sum(other.seq > message.seq for other in found)
+    return sum(other.seq > message.seq and other.replay_of != message.message_id for other in found)

@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -74,10 +75,14 @@ class Receiver:
 
     def close(self) -> None:
         """Refuse from now on."""
+        # A thread waits in accept(): close alone would let one more connection in.
+        with suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         with self._lock:
             for peer in self._peers:
-                peer.close()
+                with suppress(OSError):
+                    peer.shutdown(socket.SHUT_RDWR)
 
     def open_again(self) -> None:
         """Listen again on the same port."""

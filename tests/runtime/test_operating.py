@@ -1,0 +1,248 @@
+"""What operators do with a running engine, and what it does with changed sites."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+
+from tests.runtime.running import CHANNELS, Sender, Site, adt
+
+STEPS = CHANNELS.replace(
+    "      - set: {MSH-5: LIS}\n",
+    "      - set: {MSH-5: LIS}\n      - lookup: {path: PID-8, table: sex, column: lis}\n",
+)
+
+
+def test_a_failed_step_is_rerun_under_todays_configuration(site: Site) -> None:
+    """If this failed, a message parked for a missing table row could never be delivered."""
+    site.write("transforms/tables/sex.csv", "his,lis\nM,1\n")
+    site.write_channels(STEPS)
+    site.start()
+    female = adt("C1", "7").replace(b"CANARYNAME^JOHN", b"X^Y|||F")
+    assert site.send(female, adt("C2", "7").replace(b"CANARYNAME^JOHN", b"X^Y|||M")) == ["AA"] * 2
+    site.wait(lambda: site.outbound()["parked"] == 1)
+    assert site.outbound()["held"] == 1
+    parked = site.json("messages", "--state", "parked")["items"][0]
+    delivery = parked["deliveries"][0]
+    assert (delivery["park_code"], delivery["park_step"]) == ("step", "2")
+    assert delivery["has_body"] is False
+
+    code, _, err = site.run("requeue", parked["message_id"], "--reason", "try", "--yes", "1")
+    assert code == 1
+    assert "fails again at step 2" in err
+
+    site.write("transforms/tables/sex.csv", "his,lis\nM,1\nF,2\n")
+    assert site.run("reload", "--reason", "F was missing")[0] == 0
+    code, _, err = site.run("requeue", parked["message_id"], "--reason", "F added", "--yes", "1")
+    assert code == 0, err
+    site.wait(lambda: len(site.receiver.got) == 2)
+    assert site.receiver.ids() == ["C1", "C2"], "the patient's order holds"
+    assert b"|||2" in site.receiver.got[0]
+    after = site.json("show", parked["message_id"])["deliveries"]
+    assert [(d["state"], d["replaces"]) for d in after] == [
+        ("cancelled", ""),
+        ("delivered", delivery["delivery_id"]),
+    ]
+
+
+def test_a_bad_site_changes_nothing_and_a_good_one_switches_without_loss(site: Site) -> None:
+    """If this failed, a typing error in YAML could stop a running hospital interface."""
+    site.start()
+    sender = Sender(site.port())
+    assert sender.send(adt("C1", "7")) == "AA"
+    before = site.status()["snapshot_id"]
+    site.write_channels(CHANNELS.replace("to: lis", "to: lsi"))
+    code, _, err = site.run("reload")
+    assert code == 1
+    assert "CFG-" in err
+    assert "untouched" in err
+    assert site.status()["snapshot_id"] == before
+    assert sender.send(adt("C2", "7")) == "AA"
+
+    site.write_channels(CHANNELS.replace("MSH-5: LIS", "MSH-5: OTHER"))
+    assert site.json("reload", "--dry-run")["applied"] is False
+    assert site.status()["snapshot_id"] == before
+    assert site.run("reload", "--reason", "renamed")[0] == 0
+    assert sender.send(adt("C3", "7")) == "AA", "an unchanged listener keeps its connections"
+    assert site.run("rollback", "--reason", "wards complain")[0] == 0
+    assert sender.send(adt("C4", "7")) == "AA"
+    site.wait(lambda: len(site.receiver.got) == 4)
+    named = [body.split(b"|")[4] for body in site.receiver.got]
+    assert named == [b"LIS", b"LIS", b"OTHER", b"LIS"]
+    assert site.status()["snapshot_id"] == before
+    first = site.json("messages")["items"][1]
+    change = site.json("trace", first["message_id"])["routes"][0]["steps"][0]["changes"][0]
+    assert change["after"] == "OTHER", "trace runs what ran then"
+
+
+def test_sighup_reloads(site: Site) -> None:
+    """If this failed, `systemctl reload` would do nothing."""
+    site.start()
+    before = site.status()["snapshot_id"]
+    site.write_channels(CHANNELS.replace("MSH-5: LIS", "MSH-5: OTHER"))
+    assert site.process is not None
+    site.process.send_signal(signal.SIGHUP)
+    site.wait(lambda: site.status()["snapshot_id"] != before)
+
+
+def test_a_removed_channel_that_owes_keeps_its_queue_and_a_renamed_one_takes_it(
+    site: Site,
+) -> None:
+    """If this failed, deleting or renaming a channel would lose what it owes."""
+    site.receiver.close()
+    site.start()
+    site.send(adt("C1", "7"), adt("C2", "8"))
+    assert site.outbound()["pending"] == 2
+    without = CHANNELS.replace("  lis:\n", "  other:\n").replace("to: lis", "to: other")
+    site.write_channels(without)
+    told = site.json("reload", "--dry-run")
+    assert [f["code"] for f in told["findings"] if f["code"].startswith("RUN")] == ["RUN-037"]
+    assert "2 deliveries" in told["findings"][-1]["what"]
+    assert site.run("reload")[0] == 0
+    assert (site.outbound()["state"], site.outbound()["pending"]) == ("orphaned", 2)
+    assert "ALM-011" in [a["code"] for a in site.status()["alarms"]]
+
+    site.write_channels(without.replace("  other:\n", "  other:\n    renamed_from: lis\n"))
+    assert site.run("reload")[0] == 0
+    site.receiver.open_again()
+    site.wait(lambda: len(site.receiver.got) == 2)
+    assert site.outbound("other")["pending"] == 0
+
+
+def test_a_pause_holds_over_a_restart_and_nothing_is_lost(site: Site) -> None:
+    """If this failed, a restart at night would undo what the day shift switched off."""
+    site.start()
+    assert site.run("pause", "lis", "--reason", "upgrade")[0] == 0
+    assert site.send(adt("C1", "7")) == ["AA"]
+    assert site.stop() == 0
+    site.restart()
+    assert (site.outbound()["state"], site.outbound()["pending"]) == ("paused", 1)
+    told = site.json("handover")
+    assert (told["paused"][0]["channel"], told["paused"][0]["reason"]) == ("lis", "upgrade")
+    assert site.receiver.got == []
+    assert site.run("resume", "lis")[0] == 0
+    site.wait(lambda: site.receiver.ids() == ["C1"])
+
+    port = site.port()
+    assert site.run("pause", "his")[0] == 0
+    try:
+        Sender(port)
+    except ConnectionRefusedError:
+        pass
+    else:
+        raise AssertionError("a paused inbound channel still listens")
+    assert site.run("resume", "his")[0] == 0
+    assert site.send(adt("C2", "7")) == ["AA"]
+
+
+def test_replays_are_new_records_linked_to_the_old(site: Site) -> None:
+    """If this failed, a replay would overwrite evidence or send other bytes than promised."""
+    site.start()
+    site.send(adt("C1", "7"), adt("C2", "7"))
+    site.wait(lambda: len(site.receiver.got) == 2)
+    first = site.json("messages")["items"][1]["message_id"]
+    reason = ("--reason", "LIS lost its disk", "--yes", "1")
+
+    assert site.run("replay", first, "--as", "sent", *reason)[0] == 0
+    site.wait(lambda: len(site.receiver.got) == 3)
+    assert site.receiver.got[2] == site.receiver.got[0]
+
+    site.write_channels(CHANNELS.replace("MSH-5: LIS", "MSH-5: OTHER"))
+    site.run("reload")
+    dry = site.json("replay", first, "--as", "received", "--dry-run")
+    assert dry["items"][0]["changes"][0]["after"] == "OTHER"
+    assert dry["items"][0]["newer_count"] == 1
+    assert len(site.receiver.got) == 3, "a dry run sends nothing"
+    assert site.run("replay", first, "--as", "received", *reason)[0] == 0
+    site.wait(lambda: len(site.receiver.got) == 4)
+    assert b"|OTHER|" in site.receiver.got[3]
+
+    listed = site.json("messages")["items"]
+    assert [(m["replay_of"], m["replay_as"]) for m in listed[:2]] == [
+        (first, "received"),
+        (first, "sent"),
+    ]
+    assert len(site.json("trace", first)["replays"]) == 2
+    flows = {row["flow"]: row["stored"] for row in site.status()["ledger"]}
+    assert flows == {"live": 2, "replay": 2}
+
+
+def test_commands_do_the_same_on_a_stopped_engine(site: Site) -> None:
+    """If this failed, an operator could do nothing while the engine is down."""
+    site.receiver.answer = lambda body: "AR"
+    site.start()
+    site.send(adt("C1", "7"))
+    site.wait(lambda: site.outbound()["parked"] == 1)
+    site.stop()
+    listed = site.json("messages")["items"]
+    assert listed[0]["deliveries"][0]["state"] == "parked"
+    code, out, _ = site.run("show", listed[0]["message_id"], "--received", "--raw")
+    assert out.encode() == adt("C1", "7")
+    assert site.run("requeue", listed[0]["message_id"], "--reason", "x", "--yes", "1")[0] == 0
+    verbs = [r["verb"] for r in site.json("audit", "list")["items"]]
+    assert verbs == ["requeue", "show"]
+    site.receiver.answer = lambda body: "AA"
+    site.receiver.got.clear()
+    site.restart()
+    site.wait(lambda: site.receiver.ids() == ["C1"])
+    for verb in ("reload", "stop"):
+        code, _, err = site.run(verb) if verb == "reload" else (1, "", "RUN-027")
+        assert code == 1 or "RUN" not in err
+
+
+def test_a_backup_made_while_running_restores_and_delivers_what_it_owed(site: Site) -> None:
+    """If this failed, the backup would be a copy that cannot be used."""
+    site.receiver.close()
+    site.start()
+    site.send(adt("C1", "7"), adt("C2", "8"))
+    copy = site.folder / "copy"
+    assert site.run("backup", str(copy))[0] == 0
+    assert not (copy / "keys/master.key").exists()
+    assert site.run("backup", str(copy))[0] == 1, "a backup never overwrites another"
+    site.send(adt("C3", "9"))
+    site.stop(signal.SIGKILL)
+    shutil.move(site.folder / "data", site.folder / "data.old")
+    shutil.copytree(copy, site.folder / "data")
+    shutil.copy2(site.folder / "data.old/keys/master.key", site.folder / "data/keys/master.key")
+    site.receiver.open_again()
+    site.restart()
+    site.wait(lambda: sorted(site.receiver.ids()) == ["C1", "C2"])
+
+
+def test_python_steps_run_beside_the_engine_and_a_loop_does_not_stop_it(site: Site) -> None:
+    """If this failed, one bad Python step would stop every interface."""
+    source = (
+        "def lower(message, context):\n"
+        "    if message['PID-3.1'] == '13':\n"
+        "        while True: pass\n"
+        "    message['PID-5.1'] = message['PID-5.1'].lower()\n"
+        "    return message\n"
+    )
+    site.write("transforms/python/names.py", source)
+    step = "      - python: {call: names:lower, timeout: 500ms}\n"
+    site.write_channels(CHANNELS.replace("    to: lis\n", step + "    to: lis\n"))
+    site.start()
+    assert site.send(adt("C1", "1"), adt("C2", "13"), adt("C3", "2")) == ["AA"] * 3
+    site.wait(lambda: site.outbound()["pending"] == 0 and len(site.receiver.got) == 2)
+    assert site.receiver.ids() == ["C1", "C3"]
+    assert b"canaryname^JOHN" in site.receiver.got[0]
+    parked = site.json("messages", "--state", "parked")["items"][0]["deliveries"][0]
+    assert "did not finish" in parked["park_reason"]
+
+
+def test_a_sender_can_wait_for_the_receivers_answer(site: Site) -> None:
+    """If this failed, `ack: delivered_by` would answer before the receiver has it."""
+    waiting = CHANNELS.replace(
+        'listen: "127.0.0.1:0"}\n',
+        'listen: "127.0.0.1:0"}\n    ack: {delivered_by: lis, timeout: 2s}\n',
+    )
+    site.write_channels(waiting)
+    site.receiver.answer = lambda body: "AR" if b"|C2|" in body else "AA"
+    site.start()
+    out_patient = adt("C3", "9").replace(b"PV1|1|I", b"PV1|1|O")
+    assert site.send(adt("C1", "7"), adt("C2", "8"), out_patient) == ["AA", "AE", "AE"]
+    site.receiver.close()
+    assert site.send(adt("C4", "10")) == ["AE"]
+    site.wait(lambda: site.outbound()["pending"] == 0)
+    states = {m["control_id"]: m["deliveries"] for m in site.json("messages")["items"]}
+    assert states["C4"][0]["state"] == "expired"
