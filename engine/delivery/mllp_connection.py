@@ -77,7 +77,7 @@ class Dial(ClientFactory):
         factory: Any = self
         if tls_options is not None:
             self.is_tls = True
-            factory = TLSMemoryBIOFactory(tls_options, True, self)  # type: ignore[arg-type]
+            factory = TLSMemoryBIOFactory(tls_options, True, self, reactor)  # type: ignore[arg-type]
             factory.noisy = False
         self._timer = reactor.callLater(target.connect_timeout_s, self._too_late)
         # The connector's own timeout would not cover the handshake.
