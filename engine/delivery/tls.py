@@ -10,7 +10,7 @@ from OpenSSL import SSL, crypto
 from twisted.internet import ssl as typed_ssl
 
 from engine.model.errors import MedbusError
-from engine.security.certificates import load_certificates, load_identity, newest_change
+from engine.security.certificates import changes_of, load_certificates, load_identity
 
 # Twisted's ssl module is only half typed.
 ssl: Any = typed_ssl
@@ -59,14 +59,14 @@ class ClientTls:
 
     def __init__(self, files: ClientTlsFiles) -> None:
         self._files = files
-        self._seen_change = newest_change(files[1:])
+        self._seen_changes = changes_of(files[1:])
         self._options = build_client_options(files)
 
     def options(self) -> Any:
         """Return what to connect with now."""
-        change = newest_change(self._files[1:])
-        if change != self._seen_change:
-            self._seen_change = change
+        changes = changes_of(self._files[1:])
+        if changes != self._seen_changes:
+            self._seen_changes = changes
             try:
                 self._options = build_client_options(self._files)
                 _log.info("certificates reloaded", extra={"path": str(self._files.cert or "")})

@@ -19,10 +19,10 @@ from zope.interface import implementer
 from engine.model.errors import MedbusError
 from engine.security.certificates import (
     CertificateError,
+    changes_of,
     load_certificates,
     load_identity,
     names_of,
-    newest_change,
 )
 
 # Twisted's ssl module is only half typed.
@@ -74,7 +74,7 @@ class ServerTls:
 
     def __init__(self, files: ServerTlsFiles) -> None:
         self._files = files
-        self._seen_change = newest_change(files[:3])
+        self._seen_changes = changes_of(files[:3])
         self._context = build_server_context(files)
         #: why the last reload failed, "" when it did not
         self.problem = ""
@@ -85,7 +85,7 @@ class ServerTls:
 
     def reload(self) -> bool:
         """Take the files as they are now; keep what is in use when they are no good."""
-        self._seen_change = newest_change(self._files[:3])
+        self._seen_changes = changes_of(self._files[:3])
         try:
             self._context = build_server_context(self._files)
         except MedbusError as error:
@@ -100,8 +100,8 @@ class ServerTls:
         return True
 
     def reload_if_changed(self) -> None:
-        """Reload when a file is younger than what was last read."""
-        if newest_change(self._files[:3]) != self._seen_change:
+        """Reload when a file has changed since it was read."""
+        if changes_of(self._files[:3]) != self._seen_changes:
             self.reload()
 
     def is_allowed(self, transport: Any) -> bool:

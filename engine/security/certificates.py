@@ -82,13 +82,11 @@ def names_of(certificate: x509.Certificate) -> frozenset[str]:
     return frozenset(texts)
 
 
-def newest_change(paths: Iterable[Path | None]) -> float:
-    """Return when the youngest of the files changed; 0.0 for those that cannot be seen."""
-    newest = 0.0
-    for path in paths:
-        if path is not None and path.exists():
-            newest = max(newest, path.stat().st_mtime)
-    return newest
+def changes_of(paths: Iterable[Path | None]) -> tuple[int, ...]:
+    """Return when each file changed last, to compare with another look; 0 where none is seen."""
+    return tuple(
+        path.stat().st_mtime_ns if path is not None and path.exists() else 0 for path in paths
+    )
 
 
 def _read(path: Path) -> bytes:

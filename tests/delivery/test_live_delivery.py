@@ -19,6 +19,7 @@ from engine.delivery.policy import DeliveryPolicy
 from engine.delivery.tls import ClientTls, ClientTlsFiles
 from engine.model.retry import Backoff
 from engine.model.states import DeliveryState
+from tests.support.authority import Authority
 from tests.support.lanes import QueueStore, due, seams_for
 from tests.support.live import LiveLoop
 from tests.support.scripted_peer import ScriptedPeer
@@ -124,24 +125,6 @@ def test_a_large_message_arrives_whole(live: LiveLoop) -> None:
 
 
 # -- TLS ---------------------------------------------------------------------------------------
-
-
-class Authority:
-    """A certificate authority with files in a folder."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.ca = trustme.CA()
-        self.ca_file = folder / "ca.pem"
-        self.ca.cert_pem.write_to_path(self.ca_file)
-
-    def issue(self, name: str, *, stem: str = "") -> tuple[Path, Path]:
-        """Return certificate and key files for *name*."""
-        leaf = self.ca.issue_cert(name)
-        cert, key = self.folder / f"{stem or name}.pem", self.folder / f"{stem or name}.key"
-        cert.write_bytes(b"".join(blob.bytes() for blob in leaf.cert_chain_pems))
-        leaf.private_key_pem.write_to_path(key)
-        return cert, key
 
 
 def listen_tls(live: LiveLoop, peer: ScriptedPeer, options: Any) -> int:
