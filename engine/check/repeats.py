@@ -43,12 +43,10 @@ def check_repeats(site: Site) -> Iterator[Finding]:
 def _hint(use: PathUse, kind: str) -> Finding:
     segment = use.path.segment
     rest = str(use.path)[len(segment) :]
-    what = f"{segment} repeats in {kind}, and {use.path} means the first"
-    fix = f"write {segment}[1]{rest}, {segment}[*]{rest} or each"
     return Finding(
         "CFG-120",
-        what,
-        fix,
+        f"{segment} repeats in {kind}, and {use.path} means the first",
+        f"write {segment}[1]{rest}, {segment}[*]{rest} or each",
         Severity.WARNING,
         loc=use.loc,
         offset=use.offset,

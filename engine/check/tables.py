@@ -103,12 +103,15 @@ def _check_blanks(table: LookupTable) -> Iterator[Finding]:
     for i, row in enumerate(table.rows):
         for column, value in zip(table.columns, row, strict=True):
             if value != value.strip():
-                what = f"the value of {column} begins or ends with a blank"
-                fix = "remove it; values are compared as they are"
-                loc: Loc = ("tables", table.name, i)
-                yield Finding("CFG-133", what, fix, Severity.WARNING, loc=loc)
+                yield Finding(
+                    "CFG-133",
+                    f"the value of {column} begins or ends with a blank",
+                    "remove it; values are compared as they are",
+                    Severity.WARNING,
+                    loc=("tables", table.name, i),
+                )
             elif not value and column == table.key_column:
                 what = f"{column} is empty"
                 fix = "an empty value is looked up only where the field is empty"
-                loc = ("tables", table.name, i)
+                loc: Loc = ("tables", table.name, i)
                 yield Finding("CFG-133", what, fix, Severity.WARNING, loc=loc)

@@ -35,9 +35,8 @@ def check_names(declared: Mapping[str, Mapping[str, Loc]]) -> Iterator[Finding]:
                 what = f"{name} is reserved for channel tests"
                 yield Finding("CFG-023", what, "choose another name", loc=loc, at_key=True)
             elif not _NAME.fullmatch(name):
-                what = f"{name!r} is no name"
                 fix = "letters, digits, _ and -, a letter first, at most 64"
-                yield Finding("CFG-022", what, fix, loc=loc, at_key=True)
+                yield Finding("CFG-022", f"{name!r} is no name", fix, loc=loc, at_key=True)
             elif name in seen:
                 what = f"{name} is already the name of {_kind_word(seen[name])}"
                 fix = "names of channels and routes are unique in the site"
@@ -62,9 +61,12 @@ def check_exposure(
     for name, out in outbound.items():
         mllp = out.mllp
         if mllp and not mllp.connect.is_loopback and mllp.tls is None and not mllp.insecure:
-            what = f"{mllp.connect} is beyond loopback and the connection is plain"
-            fix = "add tls, or insecure: true if the network protects it"
-            yield Finding("CFG-026", what, fix, loc=("outbound", name, "mllp", "connect"))
+            yield Finding(
+                "CFG-026",
+                f"{mllp.connect} is beyond loopback and the connection is plain",
+                "add tls, or insecure: true if the network protects it",
+                loc=("outbound", name, "mllp", "connect"),
+            )
     if http and not http.listen.is_loopback and not http.insecure:
         what = f"{http.listen} is beyond loopback and the endpoint is plain HTTP without login"
         fix = "listen on 127.0.0.1, or add insecure: true"
