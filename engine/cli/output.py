@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import unicodedata
 from collections.abc import Sequence
 from datetime import datetime
@@ -9,6 +10,7 @@ from datetime import datetime
 import click
 
 WIDTH = 100
+_LEAST, _LEAST_LAST = 8, 24
 
 
 def width_of(text: str) -> int:
@@ -38,11 +40,13 @@ def pad(text: str, width: int, *, right: bool = False) -> str:
     return room + text if right else text + room
 
 
-def format_table(headings: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+def format_table(
+    headings: Sequence[str], rows: Sequence[Sequence[object]], *, width: int = WIDTH
+) -> str:
     """
-    Return a table within 100 columns; the last column gives way first, then the widest.
+    Return a table within *width* columns; numbers stand at the right.
 
-    Numbers stand at the right.
+    Where it is too wide the last column is wrapped; if that is not enough, the widest is cut.
     """
     texts = [[_shown(cell) for cell in row] for row in rows]
     count = len(headings)
@@ -52,23 +56,52 @@ def format_table(headings: Sequence[str], rows: Sequence[Sequence[object]]) -> s
     right = [
         bool(rows) and all(isinstance(row[i], int | float) for row in rows) for i in range(count)
     ]
-    while sum(widths) + 2 * (count - 1) > WIDTH:
-        spare = sum(widths) + 2 * (count - 1) - WIDTH
-        at = count - 1 if widths[-1] > 20 else widths.index(max(widths))
-        widths[at] = max(widths[at] - spare, 8 if at < count - 1 else 20)
-        if max(widths) <= 20:
+    gaps = 2 * (count - 1)
+    while sum(widths) + gaps > width:
+        spare = sum(widths) + gaps - width
+        at = count - 1 if widths[-1] > _LEAST_LAST else widths.index(max(widths))
+        least = _LEAST_LAST if at == count - 1 else _LEAST
+        if widths[at] <= least:
             break
+        widths[at] = max(widths[at] - spare, least)
 
     def line(cells: Sequence[str]) -> str:
-        shown = [pad(cut(c, w), w, right=r) for c, w, r in zip(cells, widths, right, strict=True)]
-        return "  ".join(shown).rstrip()
+        *firsts, last = cells
+        lasts = wrap(last, widths[-1]) if not right[-1] else [last]
+        shown = [
+            pad(cut(c, w), w, right=r)
+            for c, w, r in zip(firsts, widths[:-1], right[:-1], strict=True)
+        ]
+        lead = sum(widths[:-1]) + gaps
+        whole = ["  ".join([*shown, pad(lasts[0], widths[-1], right=right[-1])]).rstrip()]
+        return "\n".join([*whole, *(" " * lead + more for more in lasts[1:])])
 
     return "\n".join([line(headings), *(line(row) for row in texts)])
 
 
+def wrap(text: str, width: int) -> list[str]:
+    """Return *text* in lines of at most *width* columns, broken between words."""
+    lines: list[str] = [""]
+    for word in text.split(" "):
+        longer = f"{lines[-1]} {word}" if lines[-1] else word
+        if width_of(longer) <= width:
+            lines[-1] = longer
+        elif lines[-1]:
+            lines.append(cut(word, width))
+        else:
+            lines[-1] = cut(word, width)
+    return lines
+
+
+def count_of(number: int, one: str, many: str) -> str:
+    """Return ``1 delivery`` or ``14 deliveries``."""
+    return f"{number:,} {one if number == 1 else many}"
+
+
 def print_table(headings: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """Print a table."""
-    click.echo(format_table(headings, rows))
+    """Print a table, as wide as the terminal; 100 columns where there is none."""
+    width = max(shutil.get_terminal_size((WIDTH, 24)).columns, 60)
+    click.echo(format_table(headings, rows, width=width))
 
 
 def short_time(iso: str | None) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from engine.cli.connection import connect
+from engine.cli.output import count_of
 from engine.cli.selection import act, acting_options
 from engine.cli.settings import Settings, pass_settings, print_json
 from engine.model.errors import Usage
@@ -54,9 +55,9 @@ def _show_dry_run(settings: Settings, told: dict[str, Any]) -> None:
     if settings.as_json:
         print_json(told)
         return
-    click.echo(
-        f"replay: {told['count']} messages, {told['deliveries']} deliveries; nothing was done"
-    )
+    messages = count_of(told["count"], "message", "messages")
+    deliveries = count_of(told["deliveries"], "delivery", "deliveries")
+    click.echo(f"replay: {messages}, {deliveries}; nothing was done")
     for item in told["items"]:
         newer = f", {item['newer_count']} newer delivered since" if item["newer_count"] else ""
         click.echo(f"{item['id']} -> {item['outbound']}{newer}")

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import click
 
 from engine.cli.connection import CallVerb, connect
-from engine.cli.output import print_table
+from engine.cli.output import count_of, print_table
 from engine.cli.settings import Settings, print_json
 from engine.model.errors import Conflict, Usage
 
@@ -99,14 +99,19 @@ def _act(
     if count == 0:
         _finish(settings, prepared, {"done": 0, "failed": [], "created": []})
         click.get_current_context().exit(1)
-    _demand_consent(verb, count, prepared["unit"], yes)
+    _demand_consent(verb, count, _counted(prepared), yes)
     report = call("perform", {"token": prepared["token"], "reason": reason})
     _finish(settings, prepared, report)
     if prepared["left_out"] or report["failed"]:
         click.get_current_context().exit(1)
 
 
-def _demand_consent(verb: str, count: int, unit: str, yes: int | None) -> None:
+def _counted(prepared: Mapping[str, Any]) -> str:
+    many = prepared["unit"]
+    return count_of(prepared["count"], "delivery" if many == "deliveries" else "message", many)
+
+
+def _demand_consent(verb: str, count: int, counted: str, yes: int | None) -> None:
     if yes is not None:
         if yes != count:
             raise Conflict(
@@ -117,13 +122,13 @@ def _demand_consent(verb: str, count: int, unit: str, yes: int | None) -> None:
         return
     if not sys.stdin.isatty():
         raise Usage(
-            f"this would {verb} {count} {unit}; nothing was done", fix=f"say --yes {count} to do it"
+            f"this would {verb} {counted}; nothing was done", fix=f"say --yes {count} to do it"
         )
-    click.confirm(f"{verb} {count} {unit}?", abort=True)
+    click.confirm(f"{verb} {counted}?", abort=True)
 
 
 def _show_prepared(verb: str, prepared: Mapping[str, Any]) -> None:
-    click.echo(f"{verb}: {prepared['count']} {prepared['unit']}")
+    click.echo(f"{verb}: {_counted(prepared)}")
     if prepared["by_outbound"]:
         print_table(
             ("outbound", "state", "count"),

@@ -12,15 +12,19 @@ from collections.abc import Sequence
 from engine.hl7.errors import Hl7Error
 from engine.model.errors import MedbusError
 from engine.model.records import StoredDelivery, StoredMessage
-from engine.model.states import MessageState, RouteOutcome
+from engine.model.states import DeliveryState, MessageState, RouteOutcome
 from engine.pipeline.trace import Decision, Recorder, StepRecord
+from engine.runtime.bodies import read_message
 from engine.runtime.desk import Desk
 from engine.runtime.differences import message_changes
 from engine.runtime.rerun import run_again
-from engine.runtime.selection import LeftOut, each_message
+from engine.runtime.selection import LeftOut, each_delivery, each_message
 from engine.runtime.times import show_at
 from engine.runtime.views import View, note_of, view_attempt, view_message, view_route
 from engine.store.interface import MessageFilter
+
+#: earlier deliveries looked at to find what holds one
+_MOST_BLOCKERS = 1000
 
 
 def trace(desk: Desk, message: StoredMessage) -> View:
@@ -142,8 +146,36 @@ def _tell_delivery(desk: Desk, delivery: StoredDelivery) -> str:
     told = f"{delivery.delivery_id} by {delivery.route}: {delivery.state}"
     if delivery.settled_at:
         told += f" {(show_at(delivery.settled_at, zone) or '')[:19].replace('T', ' ')}"
+    if delivery.state is DeliveryState.HELD:
+        blocker = find_blocker(desk, delivery)
+        if blocker is not None:
+            told += f" behind {blocker.delivery_id}, {blocker.state}: {note_of(blocker)}"
     note = note_of(delivery)
     return f"{told}, {note}" if note else told
+
+
+def find_blocker(desk: Desk, held: StoredDelivery) -> StoredDelivery | None:
+    """Return the delivery that *held* waits behind: the earliest that shares an order key."""
+    mine = _order_texts(desk, held)
+    where = MessageFilter(outbounds=(held.outbound,), states=("parked", "held"))
+    for number, other in enumerate(each_delivery(desk.store, where)):
+        if number > _MOST_BLOCKERS or other.seq >= held.seq:
+            return None
+        if not other.released and mine & _order_texts(desk, other):
+            return other
+    return None
+
+
+def _order_texts(desk: Desk, delivery: StoredDelivery) -> frozenset[str]:
+    compiled = desk.configuration.compiled.outbound.get(delivery.outbound)
+    if compiled is None:
+        return frozenset()
+    try:
+        body = desk.store.get_body(delivery.message_id)
+        message = read_message(desk, body, delivery.inbound)
+    except (MedbusError, Hl7Error):
+        return frozenset()
+    return frozenset(text for path in compiled.order_by for text in message.get_all(path) if text)
 
 
 def _tell_routes(desk: Desk, message: StoredMessage, outbound: str) -> str:

@@ -17,7 +17,7 @@ def prune(desk: Desk, *, dry_run: bool) -> View:
     wanted = desk.configuration.site.retention
     retention = Retention(bodies_s=wanted.bodies, metadata_s=wanted.metadata)
     now = desk.clock.now()
-    report = desk.access.write(lambda store: store.prune(retention, now=now, dry_run=dry_run))
+    report = desk.access.run(lambda store: store.prune_steps(retention, now=now, dry_run=dry_run))
     return view_prune(report)
 
 

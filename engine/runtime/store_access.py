@@ -6,7 +6,7 @@ Rules of this file: both block; neither may be called on the loop's thread.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from concurrent.futures import Future
 from typing import Any, Protocol, TypeVar
 
@@ -27,6 +27,10 @@ class StoreAccess(Protocol):
         """Run *function* where the store may be written; raises what it raises."""
         ...
 
+    def run(self, steps: Callable[[Store], Generator[None, None, T]]) -> T:
+        """Run long work of the store slice by slice; between slices other work commits."""
+        ...
+
     def apply(self, operation: Operation) -> OperationReport:
         """Audit and apply an operator's action."""
         ...
@@ -45,6 +49,16 @@ class DirectAccess:
     def write(self, function: Callable[[Store], T]) -> T:
         """Run *function*."""
         return function(self.store)
+
+    def run(self, steps: Callable[[Store], Generator[None, None, T]]) -> T:
+        """Run *steps* to their end."""
+        generator = steps(self.store)
+        while True:
+            try:
+                next(generator)
+            except StopIteration as end:
+                answer: T = end.value
+                return answer
 
     def apply(self, operation: Operation) -> OperationReport:
         """Apply *operation*."""
@@ -73,6 +87,11 @@ class WriterAccess:
     def write(self, function: Callable[[Store], T]) -> T:
         """Run *function* on the writer's thread."""
         answer: T = self._ask(lambda done: self._writer.call(function, done))
+        return answer
+
+    def run(self, steps: Callable[[Store], Generator[None, None, T]]) -> T:
+        """Run *steps* on the writer's thread, between commits."""
+        answer: T = self._ask(lambda done: self._writer.run(steps, done))
         return answer
 
     def apply(self, operation: Operation) -> OperationReport:
