@@ -301,7 +301,6 @@ def _delivered(
         attempt.token,
         DeliveryState.DELIVERED,
         _attempt(attempt, now, outcome, detail, code, raw),
-        uncertain=False if attempt.delivery.uncertain else None,
     )
 
 

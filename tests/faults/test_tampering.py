@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.bench import Bench, bench, message
+from tests.torture.engine import wait_until
 
 fault = pytest.mark.fault
 
@@ -26,7 +27,7 @@ def day_file(it: Bench) -> Path:
 def rows_with_bodies(path: Path) -> int:
     """Return how many messages a day file holds."""
     with sqlite3.connect(path) as db:
-        return int(db.execute("SELECT count(*) FROM message").fetchone()[0])
+        return int(db.execute("SELECT count(*) FROM messages").fetchone()[0])
 
 
 def stopped_with_a_queue(it: Bench, count: int = 3) -> None:
@@ -38,23 +39,12 @@ def stopped_with_a_queue(it: Bench, count: int = 3) -> None:
 
 
 def flip_body(path: Path) -> None:
-    """Change one byte in the middle of every stored body of the first message."""
+    """Change one byte in the middle of the first stored body."""
     with sqlite3.connect(path) as db:
-        tables = {
-            name: [row[1] for row in db.execute(f"PRAGMA table_info({name})")]
-            for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type='table'")
-        }
-        changed = 0
-        for table, columns in tables.items():
-            if table.startswith("body") and "sealed" in columns:
-                (key, sealed) = db.execute(
-                    f"SELECT rowid, sealed FROM {table} ORDER BY rowid LIMIT 1"
-                ).fetchone()
-                middle = len(sealed) // 2
-                broken = sealed[:middle] + bytes([sealed[middle] ^ 1]) + sealed[middle + 1 :]
-                db.execute(f"UPDATE {table} SET sealed=? WHERE rowid=?", (broken, key))
-                changed += 1
-        assert changed, f"no table of sealed bodies among {tables}"
+        key, sealed = db.execute("SELECT id, sealed FROM bodies ORDER BY id LIMIT 1").fetchone()
+        middle = len(sealed) // 2
+        broken = sealed[:middle] + bytes([sealed[middle] ^ 1]) + sealed[middle + 1 :]
+        db.execute("UPDATE bodies SET sealed=? WHERE id=?", (broken, key))
 
 
 @fault(16, "a flipped byte in a stored body", "parked as damaged with an alarm; others flow")
@@ -119,31 +109,35 @@ def test_wrong_key(tmp_path: Path) -> None:
         it.close()
 
 
-@fault(17, "the day file is cut in half", "refuses or quarantines with plain text")
+@fault(17, "the day file is cut in half", "refused, or set aside with an alarm that names it")
 def test_truncated_day_file(tmp_path: Path) -> None:
-    """A day file that lost its second half is reported in plain words, never served as if whole."""
+    """A day file that lost its second half is named in plain words, never served as if whole."""
     it = Bench(tmp_path)
     try:
         stopped_with_a_queue(it, count=20)
         path = day_file(it)
         whole = path.read_bytes()
         path.write_bytes(whole[: len(whole) // 2 // 4096 * 4096])
+        it.receiver.start()
         it.engine.launch()
-        assert it.engine.wait() != 0
-        assert "Traceback" not in it.engine.log_tail()
-        assert path.name in it.engine.log_tail()
+        wait_until(lambda: path.name in it.engine.log(), 20, "the log names the file")
+        assert "Traceback" not in it.engine.log()
+        if it.engine.running and it.engine.running.poll() is None:
+            assert it.engine.command("status").returncode == 1
+            if it.send(message(99)) == "AA":
+                it.receiver.wait_for(1)
     finally:
         it.close()
 
 
 def edit_row(db: sqlite3.Connection) -> None:
-    """Change who did what in one record."""
-    db.execute("UPDATE audit SET who='somebody else' WHERE rowid=(SELECT min(rowid) FROM audit)")
+    """Change when something was done."""
+    db.execute("UPDATE audit SET at=at-3600 WHERE seq=(SELECT min(seq)+1 FROM audit)")
 
 
 def delete_row(db: sqlite3.Connection) -> None:
     """Take one record out of the middle."""
-    db.execute("DELETE FROM audit WHERE rowid=(SELECT min(rowid)+1 FROM audit)")
+    db.execute("DELETE FROM audit WHERE seq=(SELECT min(seq)+1 FROM audit)")
 
 
 @fault(47, "an audit record is edited or deleted", "`audit verify` fails and says where")
@@ -157,7 +151,5 @@ def test_changed_audit(tmp_path: Path, damage: Callable[[sqlite3.Connection], No
         assert it.engine.command("audit", "verify").returncode == 0
         it.engine.terminate()
         with sqlite3.connect(it.engine.folder / "data" / "control.db") as db:
-            columns = [row[1] for row in db.execute("PRAGMA table_info(audit)")]
-            assert "who" in columns, columns
             damage(db)
         assert it.engine.command("audit", "verify").returncode == 1
