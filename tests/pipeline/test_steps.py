@@ -416,7 +416,8 @@ def test_a_template_makes_the_whole_output() -> None:
     """Blank lines are dropped, LF becomes CR, values are escaped."""
     source = (
         "MSH|^~\\&|{{ MSH-3 }}|||{{ MSH-6 }}|{{ received_at | date('%Y%m%d') }}||ADT^A08"
-        "|{{ MSH-10 }}|P|2.3\n{% for n in each('PID-3') %}\n\nZID|{{ n }}|{{ PID-3.1 }}\n{% endfor %}\n"
+        "|{{ MSH-10 }}|P|2.3\n{% for n in each('PID-3') %}\n\n"
+        "ZID|{{ n }}|{{ PID-3.1 }}\n{% endfor %}\n"
         "ZPI|{{ PID-5.1 }}\n"
     )
     text = ADT.replace("doe", "d\\T\\e")

@@ -43,6 +43,7 @@ class Shared:
     #: names of things that some step uses
     used: dict[str, set[str]] = field(default_factory=dict)
     profiles: dict[str, Any] = field(default_factory=dict)
+    validators: dict[tuple[str, str | None], Any] = field(default_factory=dict)
 
     def note_use(self, kind: str, name: str) -> None:
         """Remember that *name* (a table, transform, template, profile, module) is used."""

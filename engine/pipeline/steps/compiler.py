@@ -31,7 +31,6 @@ _ACTS: dict[str, Callable[[Builder, StepModel], Act | None]] = {
     "filter": outputs.build_filter,
     "charset": outputs.build_charset,
     "template": outputs.build_template,
-    "validate": build_validate,
     "deidentify": build_deidentify,
 }
 _BLOCKS: dict[
@@ -43,6 +42,7 @@ _BLOCKS: dict[
     "split": blocks.build_split,
     "emit": blocks.build_emit,
     "python": lambda builder, model, number, compile_list: outputs.build_python(builder, model),
+    "validate": lambda builder, model, number, compile_list: build_validate(builder, model),
 }  # fmt: skip
 #: steps about the whole message: inside a loop they would pull the ground from under it
 _NOT_IN_LOOPS = frozenset(
