@@ -24,7 +24,6 @@ from engine.pipeline.context import FixedKeys
 _SITE_CHECKS: tuple[Callable[[Site], Iterator[Finding]], ...] = (
     check_ports,
     check_tables,
-    check_tests,
     check_unreachable,
 )
 
@@ -32,7 +31,7 @@ _SITE_CHECKS: tuple[Callable[[Site], Iterator[Finding]], ...] = (
 def check_site(loaded: LoadedSite) -> list[Finding]:
     """Return every finding of a loaded site, with its place, by file and line."""
     site = loaded.partial
-    findings = [*loaded.findings, *check_references(loaded)]
+    findings = [*loaded.findings, *check_references(loaded), *check_tests(loaded)]
     for check in _SITE_CHECKS:
         findings.extend(check(site))
     compiled, language = compile_site(site, keys=FixedKeys())
