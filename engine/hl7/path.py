@@ -142,6 +142,9 @@ _PATH = re.compile(
 )
 _FIELD_PATH = re.compile(_FIELD, re.VERBOSE)
 
+#: a write makes what is missing; this keeps a slip of the key from making a million fields
+_MOST = 10_000
+
 _SHAPE = "write a path as PID-5.1, PID-3[2].1, PID-3[5='MR'].1 or OBX[*]-5"
 
 
@@ -178,6 +181,8 @@ def _build(match: re.Match[str], segment: str, selector: Selector, text: str) ->
     numbers = [
         int(match[name]) if match[name] else None for name in ("field", "component", "subcomponent")
     ]
+    if any(number is not None and number > _MOST for number in numbers):
+        raise PathError(f"{text!r} counts too far", f"numbers go up to {_MOST}")
     if 0 in numbers:
         raise PathError(f"{text!r} counts from 0", "fields, components and the rest count from 1")
     number, component, subcomponent = numbers
@@ -192,6 +197,8 @@ def _selector(match: re.Match[str], kind: str, text: str, *, depth: int) -> Sele
             return LAST
         if number < 1:
             raise PathError(f"{text!r}: there is no [{number}]", "write [1] and up, or [-1]")
+        if number > _MOST:
+            raise PathError(f"{text!r} counts too far", f"numbers go up to {_MOST}")
         return Index(number)
     if match[kind + "s"]:
         return ALL if match[kind + "s"] == "*" else APPEND
