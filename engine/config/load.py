@@ -70,7 +70,9 @@ class LoadedSite:
         if place is None:
             return Mark(SITE_FILE)
         is_short = known != loc and place.style == "{"
-        if place.key and (at_key or is_short):
+        # A value that begins on a later line is looked for at its key.
+        is_below = place.key is not None and place.key.line != place.value.line and not offset
+        if place.key and (at_key or is_short or is_below):
             return place.key
         return self._within(place, offset)
 
