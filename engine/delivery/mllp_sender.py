@@ -8,7 +8,6 @@ again. What an answer means is decided in settlement.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.error import ConnectionDone
 from twisted.python.failure import Failure as TypedFailure
 
+from engine.delivery.ack_reader import read_ack
 from engine.delivery.mllp_connection import Dial, MllpConnection, MllpTarget
 from engine.delivery.policy import AckWanted
 from engine.delivery.reasons import describe_failure
@@ -29,7 +29,7 @@ from engine.delivery.settlement import (
     decide_on_trouble,
     decide_on_written,
 )
-from engine.hl7.ack import Ack, parse_ack
+from engine.hl7.ack import Ack
 from engine.hl7.errors import Hl7Error
 from engine.hl7.header import parse_header
 from engine.mllp.exchange import Answer, ExchangeState, TooLong, Unasked, unasked
@@ -44,6 +44,8 @@ if TYPE_CHECKING:
 Failure: Any = TypedFailure
 #: earlier deliveries whose late refusal is still understood
 _MOST_RECENT = 1000
+#: they keep a body up to this size: cutting it off costs more than keeping it
+_KEPT_BODY_BYTES = 2048
 #: bytes a second that a slow receiver must take at least while a message is written
 _SLOWEST_WRITE = 10_000
 
@@ -78,7 +80,7 @@ class MllpSender:
         self._deadline: Any = None
         #: MSH-10 of the last send over this connection; None before the first
         self._last_id: bytes | None = None
-        self._recent: OrderedDict[bytes, DueDelivery] = OrderedDict()
+        self._recent: dict[bytes, DueDelivery] = {}
         self._probes: list[Callable[[bool], None]] = []
 
     # -- the lane asks ---------------------------------------------------------------------
@@ -173,7 +175,7 @@ class MllpSender:
         attempt = self._try
         if attempt is None:
             return
-        self._try = replace(attempt, is_sent=True)
+        attempt.is_sent = True
         self._last_id = self._wanted
         body = attempt.delivery.body
         connection.write(connection.exchange.send(body))
@@ -223,19 +225,19 @@ class MllpSender:
         if attempt is None:
             return
         try:
-            ack = parse_ack(body)
+            ack = read_ack(body)
         except Hl7Error as error:
             self._garbage(f"the answer is no ack: {error.what}", body)
             return
         if ack.control_id_bytes != self._wanted:
             self._channel.counts.mismatched_acks += 1
-            self._try = replace(attempt, is_mismatched=True)
+            attempt.is_mismatched = True
             self._late(ack, body)
             return
         policy, seams = self._channel.policy, self._channel.seams
         decision = decide_on_ack(attempt, ack, policy, self._now(), seams.dice(), raw=body)
         if decision.keeps_waiting:
-            self._try = replace(attempt, is_commit_acked=True)
+            attempt.is_commit_acked = True
             if decision.settlement is not None:
                 self._channel.note(self._lane, attempt.delivery, decision.settlement)
             return
@@ -250,7 +252,7 @@ class MllpSender:
         self._channel.counts.discarded_bytes += event.size_bytes
         if event.body:
             try:
-                ack = parse_ack(event.body)
+                ack = read_ack(event.body)
             except Hl7Error:
                 return
             self._late(ack, event.body)
@@ -272,10 +274,13 @@ class MllpSender:
             self._channel.note(self._lane, delivery, settlement)
 
     def _remember(self, delivery: DueDelivery) -> None:
-        self._recent[self._wanted] = replace(delivery, body=b"")
-        self._recent.move_to_end(self._wanted)
-        if len(self._recent) > _MOST_RECENT:
-            self._recent.popitem(last=False)
+        recent = self._recent
+        if len(delivery.body) > _KEPT_BODY_BYTES:
+            delivery = replace(delivery, body=b"")
+        recent.pop(self._wanted, None)
+        recent[self._wanted] = delivery
+        if len(recent) > _MOST_RECENT:
+            del recent[next(iter(recent))]
 
     # -- the end of a try ------------------------------------------------------------------
 

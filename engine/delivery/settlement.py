@@ -58,9 +58,9 @@ def tries_of(attempts: Iterable[Attempt]) -> Tries:
     return tries
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Try:
-    """One try in progress: which delivery, how often before, since when."""
+    """One try in progress, the only thing here that changes; its sender notes what happens."""
 
     delivery: DueDelivery
     token: int

@@ -18,6 +18,7 @@ from engine.hl7.errors import Hl7Error
 from engine.hl7.header import Header, parse_header
 from engine.hl7.message import Message
 from engine.intake.policy import AckWhen, IntakePolicy
+from engine.intake.positive_acks import PositiveAcks
 from engine.model.records import Arrival
 from engine.model.states import MessageState, RouteOutcome
 from engine.pipeline.context import Arrived
@@ -74,6 +75,7 @@ class Acceptance:
         self._site = site
         self._timezone = timezone
         self._snapshot_id = snapshot_id
+        self._positive_acks = PositiveAcks(timezone)
 
     def accept(self, body: bytes, facts: Facts) -> Generator[PythonCall, PythonAnswer, Arrival]:
         """Return the arrival of *body*; yields the Python steps that its caller is to answer."""
@@ -175,7 +177,11 @@ class Acceptance:
             body=body,
             sha256=sha256(body).digest(),
             state=MessageState.ACCEPTED,
-            ack=self._ack(header, code, facts) if code else b"",
+            ack=(
+                self._positive_acks.build(header, code, facts.message_id, facts.received_at)
+                if code
+                else b""
+            ),
             ack_code=code,
             control_id=header.control_id,
             sender=(header.field(3), header.field(4)),
