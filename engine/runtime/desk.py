@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -71,13 +73,29 @@ class Desk:
     workers: PythonWorkers
     configuration: Configuration
     engine: RunningEngine | None = None
-    progress: Callable[[str], None] = lambda _: None
     _snapshots: dict[str, Configuration] = field(default_factory=dict)
+    #: who is told of progress, per operation thread
+    _told: threading.local = field(default_factory=threading.local)
 
     @property
     def store(self) -> Store:
         """The store, for reading."""
         return self.access.store
+
+    @contextmanager
+    def telling(self, progress: Callable[[str], None] | None) -> Iterator[None]:
+        """Have the progress of this thread's operation told to *progress*."""
+        self._told.progress = progress
+        try:
+            yield
+        finally:
+            self._told.progress = None
+
+    def progress(self, text: str) -> None:
+        """Say how far a long operation is."""
+        tell = getattr(self._told, "progress", None)
+        if tell is not None:
+            tell(text)
 
     def audit(
         self,

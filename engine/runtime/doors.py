@@ -80,6 +80,8 @@ class Doors:
             if door is not None and door.model.mllp == model.mllp:
                 door.model = model
                 door.channel.reconfigure(acceptance)
+                if door.channel.listener is not None:
+                    door.channel.listener.reload_certificates()
                 continue
             if door is not None:
                 await self._close(door)

@@ -54,6 +54,12 @@ class Exit:
             return "connected"
         return "waiting" if LaneState.WAITING in told.lanes else "idle"
 
+    @property
+    def last_error(self) -> str:
+        """Return what went wrong last, "" when a delivery went well since."""
+        counts = self.channel.counts
+        return counts.last_error if counts.last_error_at > counts.last_delivered_at else ""
+
     def tick(self, now: float) -> None:
         """Sample the rate, and see whether the receiver can be reached."""
         told = self.channel.status()
@@ -75,15 +81,16 @@ class Exits:
     async def apply(self, configuration: Configuration, paused: frozenset[str]) -> None:
         """Make the channels those of *configuration*: new, changed, gone; others go on."""
         wanted = configuration.site.outbound
-        for name in [name for name in self.exits if name not in wanted]:
-            await self.close(name)
-        for name, model in wanted.items():
-            there = self.exits.get(name)
-            if there is not None and there.model == model:
-                continue
-            if there is not None:
-                await self.close(name)
-            await self._open(name, model, is_paused=name in paused)
+        changed = [
+            name
+            for name, model in wanted.items()
+            if name not in self.exits or self.exits[name].model != model
+        ]
+        gone = [name for name in self.exits if name not in wanted]
+        # Side by side: one receiver that takes its time must not delay the others' change.
+        await asyncio.gather(*(self.close(name) for name in (*gone, *changed)))
+        for name in changed:
+            await self._open(name, wanted[name], is_paused=name in paused)
 
     async def _open(self, name: str, model: Outbound, *, is_paused: bool) -> None:
         engine = self._engine
@@ -208,7 +215,7 @@ class Exits:
                 "lanes": found.channel.lane_count,
                 "rate": found.rate.per_s,
                 "attempts": found.channel.counts.attempts,
-                "last_error": found.channel.counts.last_error if found.state != "idle" else "",
+                "last_error": found.last_error,
             }
             for name, found in self.exits.items()
         ]

@@ -80,9 +80,8 @@ class Operations:
         method = self._verbs.get(verb)
         if method is None:
             raise Usage(f"there is no operation {verb!r}")
-        if progress is not None:
-            self.desk.progress = progress
-        return method(user, arguments)
+        with self.desk.telling(progress):
+            return method(user, arguments)
 
     # -- looking -------------------------------------------------------------------------------
 
@@ -184,7 +183,9 @@ class Operations:
         )
         if prepared.replay is not None:
             return replays.perform(self.desk, operation, prepared.replay)
-        return self._report(self.desk.access.apply(operation))
+        # Lanes hold a window in memory: what was taken out of it must not be sent any more.
+        concerned = frozenset(outbound for outbound, _ in prepared.by_outbound)
+        return self._report(self.desk.access.apply(operation), concerned)
 
     def replay_dry_run(self, user: str, asked: Mapping[str, Any]) -> View:
         """Return what a replay would send and what would differ; audited, for it shows values."""
@@ -229,9 +230,9 @@ class Operations:
         prepared.count = len(prepared.items)
         return prepared
 
-    def _report(self, report: OperationReport) -> View:
+    def _report(self, report: OperationReport, concerned: frozenset[str]) -> View:
         if self.desk.engine is not None:
-            self.desk.engine.wake(report.ready)
+            self.desk.engine.wake(report.ready | concerned)
         return {
             "operation_id": report.operation_id,
             "done": report.done,

@@ -20,6 +20,7 @@ from engine.runtime.configuration import (
     rebuild_configuration,
 )
 from engine.runtime.desk import new_operation_id
+from engine.runtime.logs import start_logging
 from engine.store.interface import Operation, OperationVerb, Store
 
 if TYPE_CHECKING:
@@ -123,6 +124,11 @@ class Reloads:
             for name, counts in desk.store.counts().outbounds.items()
             if counts.pending and changes_order(desk.configuration.site, wanted.site, name)
         }
+        if wanted.site.log != desk.configuration.site.log:
+            wanted_log = wanted.site.log
+            start_logging(
+                level=wanted_log.level, format_name=wanted_log.format, zone=wanted.site.timezone
+            )
         self.waits_for = frozenset(late)
         self._wanted = wanted
         self._put(keep_order(wanted, late, desk.keys) if late else wanted)

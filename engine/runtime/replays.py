@@ -97,6 +97,7 @@ def _resendable(message: StoredMessage, made: Plan) -> list[StoredDelivery]:
         d
         for d in message.deliveries
         if d.has_body
+        and d.state is not DeliveryState.CANCELLED
         and d.park_code != ParkCode.LEAK
         and (not made.choice.outbounds or d.outbound in made.choice.outbounds)
         and (not made.only_deliveries or d.delivery_id in made.only_deliveries)

@@ -59,6 +59,7 @@ from engine.store.tokens import Tokens
 
 _KEYS_FOLDER = "keys"
 _KNOWN_OUTBOUNDS = "known_outbounds"
+_UNCERTAIN = "uncertain_up_to"
 _OLDEST = """
 SELECT received_at FROM messages WHERE n = (
     SELECT id >> 16 FROM deliveries WHERE state = '{state}' AND outbound = ?
@@ -104,7 +105,9 @@ class SqliteStore:
         self._followers = Followers(core)
         self._lanes = Lanes(core, self._tokens, park=self._park_damaged)
         if self._lock.was_unclean:
-            self._lanes.uncertain_up_to = core.seq
+            control.put_setting(_UNCERTAIN, str(core.seq))
+        # Kept until lanes have run: a command may open the store before the engine does.
+        self._lanes.uncertain_up_to = int(control.get_setting(_UNCERTAIN) or 0)
         self._search = Search(core)
         self._seen = Seen(core)
         for day in core.days[-2:]:
@@ -350,6 +353,8 @@ class SqliteStore:
                 self._index(day)
         core.readers.close_all()
         core.files.close_all()
+        if core.fenced is None and self._tokens.were_opened:
+            self._control.put_setting(_UNCERTAIN, "")
         self._lock.drop_file(CONTROL_NAME)
         self._control.close()
         self._lock.release(clean=core.fenced is None)

@@ -44,6 +44,11 @@ class Tokens:
             self._lanes[self._last] = OpenLane(outbound, lane, lanes, uncertain, set())
             return self._last
 
+    @property
+    def were_opened(self) -> bool:
+        """Return whether any lane was opened since the store was."""
+        return self._last > 0
+
     def get(self, token: int) -> OpenLane:
         """Return the lane of *token*, or raise Conflict when it is stale."""
         lane = self._lanes.get(token)

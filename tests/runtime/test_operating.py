@@ -246,3 +246,77 @@ def test_a_sender_can_wait_for_the_receivers_answer(site: Site) -> None:
     site.wait(lambda: site.outbound()["pending"] == 0)
     states = {m["control_id"]: m["deliveries"] for m in site.json("messages")["items"]}
     assert states["C4"][0]["state"] == "expired"
+
+
+def test_a_command_after_a_crash_does_not_hide_what_is_uncertain(site: Site) -> None:
+    """If this failed, looking at a crashed engine would make a possible duplicate look certain."""
+    site.receiver.answer = lambda body: ""
+    site.start()
+    site.send(adt("C1", "7"))
+    site.wait(lambda: site.receiver.got)
+    site.stop(signal.SIGKILL)
+    assert site.status()["state"] == "stopped"
+    site.restart()
+    site.wait(lambda: len(site.receiver.got) == 2)
+    message = site.json("messages")["items"][0]
+    site.wait(lambda: site.json("show", message["message_id"])["deliveries"][0]["uncertain"])
+
+
+def test_what_is_cancelled_is_not_sent_and_a_held_one_says_what_it_waits_for(site: Site) -> None:
+    """If this failed, a cancelled order could still reach the laboratory."""
+    site.receiver.answer = lambda body: "AR" if b"|C1|" in body else "AA"
+    site.start()
+    site.send(adt("C1", "7"), adt("C2", "7"))
+    site.wait(lambda: site.outbound()["held"] == 1)
+    held, parked = (m["message_id"] for m in site.json("messages")["items"])
+    why = site.json("why", held, "--to", "lis")["items"][0]["why"]
+    assert f"held behind {parked}.1, parked: nack" in why
+    site.run("pause", "lis")
+    site.send(adt("C3", "8"), adt("C4", "9"))
+    third = site.json("messages")["items"][1]["message_id"]
+    assert site.run("cancel", third, "--reason", "entered twice", "--yes", "1")[0] == 0
+    site.run("resume", "lis")
+    site.wait(lambda: site.outbound()["pending"] == 0)
+    assert site.receiver.ids() == ["C1", "C4"]
+
+
+def test_changed_order_keys_wait_until_what_is_pending_has_settled(site: Site) -> None:
+    """If this failed, two messages of one patient could overtake each other at a reload."""
+    site.receiver.close()
+    site.start()
+    site.send(adt("C1", "7"))
+    other = CHANNELS.replace('order_by: ["PID-3.1", "MRG-1.1"]', 'order_by: ["PID-5.1"]')
+    site.write_channels(other)
+    told = site.json("reload", "--reason", "by name")
+    assert "RUN-038" in [finding["code"] for finding in told["findings"]]
+    assert "changed order keys are in use" not in site.log
+    site.receiver.open_again()
+    site.wait(lambda: site.receiver.ids() == ["C1"])
+    site.wait(lambda: "changed order keys are in use" in site.log)
+    assert site.send(adt("C2", "7")) == ["AA"]
+    site.wait(lambda: site.receiver.ids() == ["C1", "C2"])
+
+
+def test_mutual_tls_takes_who_has_a_certificate_and_nobody_else(site: Site) -> None:
+    """If this failed, messages could be read or forged on the hospital's network."""
+    import trustme
+
+    (site.folder / "tls").mkdir()
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(site.folder / "tls/ca.pem")
+    for name in ("localhost", "his.hospital"):
+        cert = authority.issue_cert(name)
+        cert.private_key_and_cert_chain_pem.write_to_path(site.folder / f"tls/{name}.pem")
+    (site.folder / "two.hl7").write_bytes(adt("C1", "7"))
+    tls = "tls: {cert: tls/localhost.pem, key: tls/localhost.pem, client_ca: tls/ca.pem}"
+    site.write_channels(CHANNELS.replace('listen: "127.0.0.1:0"', f'listen: "127.0.0.1:0", {tls}'))
+    site.start()
+    to = f"127.0.0.1:{site.port()}"
+    file, ca = str(site.folder / "two.hl7"), str(site.folder / "tls/ca.pem")
+    ours = str(site.folder / "tls/his.hospital.pem")
+    words = ("send", file, "--to", to, "--ca", ca, "--server-name", "localhost", "--timeout", "3")
+    told = site.json(*words, "--cert", ours, "--key", ours)
+    assert told["items"][0]["answer"] == "AA"
+    assert site.run(*words)[0] == 1
+    assert site.run("send", file, "--to", to, "--timeout", "2")[0] == 1
+    assert site.status()["inbound"][0]["today_count"] == 1
