@@ -35,8 +35,8 @@ class CompiledOutbound:
 
     @property
     def changes(self) -> bool:
-        """Whether outputs may leave other than the route made them."""
-        return bool(self.steps or self.codec or self.clears_promises)
+        """Whether the channel's keys (not its steps) change how outputs leave."""
+        return self.clears_promises or self.codec is not None
 
     def finish(self, run: Run) -> None:
         """Do what the channel's keys (not its steps) ask for."""

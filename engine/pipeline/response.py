@@ -55,10 +55,7 @@ def run_response(
         request: the message as the sender sent it; never changed.
         answer: what the receiver of the delivery answered; never changed.
     """
-    run = Run(
-        answer.copy(), arrived, route.tables, route=route.name,
-        control_id=request.header.control_id,
-    )  # fmt: skip
+    run = Run(answer.copy(), arrived, route.tables, route=route.name, received=request)
     if recorder is not None:
         recorder.enter("response", route.name)
     try:

@@ -27,7 +27,7 @@ from engine.pipeline.trace import Recorder
 RoutedRun = Generator[PythonCall, PythonAnswer, "Routed"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Routed:
     """What became of one message: all that acceptance stores, beside the message itself."""
 
@@ -65,16 +65,17 @@ def run_inbound(
         recorder: is told of every step; None costs nothing.
     """
     work = _Work(compiled, message, arrived, only_outbounds, recorder)
+    run = work.new_run()
+    failure = (yield from work.clean_up(run)) if compiled.steps else None
     header = message.header
-    run = work.new_run("", header.control_id)
-    failure = yield from work.clean_up(run)
+    code, trigger = header.message_code, header.trigger
     for route in compiled.routes:
         if only_routes is None or route.name in only_routes:
-            yield from work.run_route(route, run, failure, header.message_code, header.trigger)
+            yield from work.run_route(route, run, failure, code, trigger)
     return Routed(
         routes=tuple(work.results),
         deliveries=tuple(work.deliveries),
-        warnings=tuple(dict.fromkeys(work.warnings)),
+        warnings=tuple(dict.fromkeys(work.warnings)) if work.warnings else (),
         failure=failure,
         methods=tuple(work.methods),
         _message=message,
@@ -120,11 +121,8 @@ class _Work:
         self.warnings: list[str] = []
         self.methods: list[tuple[str, int, Any]] = []
 
-    def new_run(self, route: str, control_id: str) -> Run:
-        run = Run(
-            self._received, self._arrived, self._compiled.tables,
-            route=route, control_id=control_id,
-        )  # fmt: skip
+    def new_run(self) -> Run:
+        run = Run(self._received, self._arrived, self._compiled.tables)
         run.warnings = self.warnings
         if self._recorder is not None:
             run.rows_used = self._recorder.rows_used
@@ -133,8 +131,6 @@ class _Work:
     def clean_up(self, run: Run) -> Generator[PythonCall, PythonAnswer, Park | None]:
         """Run the inbound channel's steps once, before routing."""
         steps = self._compiled.steps
-        if not steps:
-            return None
         run.message = self._received.copy()
         if self._recorder is not None:
             self._recorder.enter("inbound", self._compiled.name)
@@ -214,7 +210,13 @@ class _Work:
         for number, output in enumerate(outputs, 1):
             self.methods += [(route.name, number, record) for record in output.methods]
             for outbound in self._outbounds_of(route):
-                yield from self._deliver_to(outbound, route, number, output)
+                if outbound.steps:
+                    yield from self._deliver_to(outbound, route, number, output)
+                elif outbound.changes:
+                    changed = output.branch(output.message.copy())
+                    self._finish(outbound, route, number, changed)
+                else:
+                    self._finish(outbound, route, number, output)
         made = self.deliveries[first:]
         if not made and self._only_outbounds is None:
             self._filter(route, "filtered by the steps of the outbound channel")
@@ -230,33 +232,35 @@ class _Work:
     def _deliver_to(
         self, outbound: CompiledOutbound, route: CompiledRoute, number: int, output: Run
     ) -> Generator[PythonCall, PythonAnswer, None]:
-        """Make one delivery: outbound steps, encoding, leak check."""
-        recorder = self._recorder
-        run = output
+        """Make one delivery of an output that the outbound channel's steps change first."""
+        run = output.branch(output.message.copy())
+        if self._recorder is not None:
+            self._recorder.enter("outbound", outbound.name)
         try:
-            if outbound.changes:
-                run = output.branch(output.message.copy())
-                if recorder is not None:
-                    recorder.enter("outbound", outbound.name)
-                if outbound.steps:
-                    left = yield from run_steps(outbound.steps, run, recorder)
-                    if not left:
-                        return
-                    run = left[0]
-                outbound.finish(run)
-            body = run.message.encode()
-            park = _find_leak(run, body)
+            left = yield from run_steps(outbound.steps, run, self._recorder)
         except Parked as stop:
             reason = f"outbound {outbound.name}: {stop.park.reason}"
             self._add(route, number, outbound, None, park=stop.park._replace(reason=reason))
             return
+        if left:
+            self._finish(outbound, route, number, left[0])
+
+    def _finish(
+        self, outbound: CompiledOutbound, route: CompiledRoute, number: int, run: Run
+    ) -> None:
+        """Encode an output and search it for what must not be in it."""
+        try:
+            if outbound.changes:
+                outbound.finish(run)
+            body = run.message.encode()
         except (Hl7Error, UnicodeError) as error:
             where = error.where if isinstance(error, Hl7Error) else ""
             reason = error.what if isinstance(error, Hl7Error) else "a character cannot be written"
             park = Park(ParkCode.CHARSET, f"outbound {outbound.name}: {reason}", "", where)
             self._add(route, number, outbound, None, park=park)
             return
-        self._add(route, number, outbound, run, body=body, park=park)
+        leak = _find_leak(run, body) if run.identifiers else None
+        self._add(route, number, outbound, run, body=body, park=leak)
 
     def _add(
         self,
@@ -273,7 +277,8 @@ class _Work:
         if run is not None:
             header = run.message.header
             control_id = header.control_id
-            promises = (header.accept_ack, header.application_ack)
+            if header.field(15) or header.field(16):
+                promises = (header.accept_ack, header.application_ack)
             if outbound.file_name is not None:
                 run.delivery_id = f"{self._arrived.message_id}.{self._number}"
                 name = outbound.file_name.render(run)
@@ -313,8 +318,6 @@ class _Work:
 
 def _find_leak(run: Run, body: bytes) -> Park | None:
     """Return why a de-identified output must not be sent, None where it may."""
-    if not run.identifiers:
-        return None
     from engine.deid.leak_check import find_leaks
 
     for identifiers in run.identifiers:

@@ -30,13 +30,14 @@ class Run:
     """One message on its way through steps."""
 
     __slots__ = (
+        "_control_id",
         "arrived",
-        "control_id",
         "delivery_id",
         "identifiers",
         "message",
         "methods",
         "part",
+        "received",
         "route",
         "rows_used",
         "scope",
@@ -54,14 +55,15 @@ class Run:
         tables: dict[str, Table],
         *,
         route: str = "",
-        control_id: str = "",
+        received: Message | None = None,
     ) -> None:
         self.message = message
         self.arrived = arrived
         self.tables = tables
         self.route = route
-        #: MSH-10 as received
-        self.control_id = control_id
+        #: the message as it was received
+        self.received = received or message
+        self._control_id: str | None = None
         self.delivery_id = ""
         #: number of this part after a split, else 1
         self.part = 1
@@ -69,9 +71,9 @@ class Run:
         self.variables: dict[str, Value] = {}
         self.warnings: list[str] = []
         #: what de-identification took out, for the leak check
-        self.identifiers: list[Any] = []
+        self.identifiers: tuple[Any, ...] = ()
         #: records of how it was de-identified
-        self.methods: list[Any] = []
+        self.methods: tuple[Any, ...] = ()
         self.turns = 0
         #: why a filter step stopped it
         self.stop_reason = ""
@@ -83,15 +85,21 @@ class Run:
         """The arrival time in the site's zone."""
         return moment_at(self.arrived.received_at, self.arrived.timezone)
 
+    @property
+    def control_id(self) -> str:
+        """MSH-10 as received."""
+        if self._control_id is None:
+            self._control_id = self.received.header.control_id
+        return self._control_id
+
     def branch(self, message: Message) -> Run:
         """Return a run of its own that goes on with *message*."""
-        other = Run(message, self.arrived, self.tables, route=self.route)
-        other.control_id = self.control_id
+        other = Run(message, self.arrived, self.tables, route=self.route, received=self.received)
         other.part = self.part
         other.variables = dict(self.variables)
         other.warnings = self.warnings
-        other.identifiers = list(self.identifiers)
-        other.methods = list(self.methods)
+        other.identifiers = self.identifiers
+        other.methods = self.methods
         other.rows_used = self.rows_used
         return other
 

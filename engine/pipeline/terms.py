@@ -7,10 +7,8 @@ things; null and empty are left out; every value is given once.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
+from engine.hl7.delimiters import Delimiters
 from engine.hl7.message import Message
-from engine.hl7.segment import Segment
 from engine.model.records import Term
 
 #: segment -> (kind, field) whose first component is an id, in every repetition
@@ -32,45 +30,46 @@ _LONGEST = 200
 
 def find_terms(message: Message, control_id: str) -> tuple[Term, ...]:
     """Return the terms of *message*."""
-    terms: dict[Term, None] = {}
-    if control_id:
-        terms[Term("control_id", control_id)] = None
-    names = message.segment_names()
-    for name in dict.fromkeys(names):
-        if name not in _IDS:
+    found: list[Term] = [Term("control_id", control_id)] if control_id else []
+    marks = message.delimiters
+    for name in dict.fromkeys(message.segment_names()):
+        places = _IDS.get(name)
+        if places is None:
             continue
         for segment in message.segments(name):
-            for term in _terms_of(segment, message):
-                terms[term] = None
-    return tuple(terms)
+            fields = segment.fields()
+            count = len(fields)
+            for kind, number in places:
+                if number < count and fields[number]:
+                    _add_ids(found, kind, fields[number], marks)
+            number = _NAMES.get(name, count)
+            if number < count and fields[number]:
+                _add_names(found, fields[number], marks)
+    return tuple(dict.fromkeys(found))
 
 
-def _terms_of(segment: Segment, message: Message) -> Iterator[Term]:
-    fields = segment.fields()
-    count = len(fields)
-    marks = message.delimiters
-    for kind, number in _IDS[segment.name]:
-        if number >= count or not fields[number]:
-            continue
-        for repetition in _cut(fields[number], marks.repetition):
-            text = _cut(_cut(repetition, marks.component)[0], marks.subcomponent)[0].strip()
-            if text and text != '""' and len(text) <= _LONGEST:
-                yield Term(kind, text)
-    number = _NAMES.get(segment.name, count)
-    if number < count and fields[number]:
-        for repetition in _cut(fields[number], marks.repetition):
-            yield from _names_in(repetition, marks.component, marks.subcomponent)
+def _add_ids(found: list[Term], kind: str, text: str, marks: Delimiters) -> None:
+    """Note the first component of every repetition."""
+    repetition, component, subcomponent = marks.repetition, marks.component, marks.subcomponent
+    for value in text.split(repetition) if repetition and repetition in text else (text,):
+        if component and component in value:
+            value = value.partition(component)[0]
+        if subcomponent and subcomponent in value:
+            value = value.partition(subcomponent)[0]
+        value = value.strip()
+        if value and value != '""' and len(value) <= _LONGEST:
+            found.append(Term(kind, value))
 
 
-def _names_in(name: str, component: str, subcomponent: str) -> Iterator[Term]:
-    """Return the family name, and family and given name together."""
-    parts = [_cut(part, subcomponent)[0].strip() for part in _cut(name, component)[:2]]
-    known = [part for part in parts if part and part != '""']
-    if known and len(" ".join(known)) <= _LONGEST:
-        yield Term("name", known[0])
-        if len(known) > 1:
-            yield Term("name", " ".join(known))
-
-
-def _cut(text: str, separator: str) -> list[str]:
-    return text.split(separator) if separator and separator in text else [text]
+def _add_names(found: list[Term], text: str, marks: Delimiters) -> None:
+    """Note the family name, and family and given name together."""
+    repetition, component, subcomponent = marks.repetition, marks.component, marks.subcomponent
+    for name in text.split(repetition) if repetition and repetition in text else (text,):
+        parts = name.split(component, 2)[:2] if component else [name]
+        if subcomponent and subcomponent in name:
+            parts = [part.partition(subcomponent)[0] for part in parts]
+        known = [part for raw in parts if (part := raw.strip()) and part != '""']
+        if known and len(name) <= _LONGEST:
+            found.append(Term("name", known[0]))
+            if len(known) > 1:
+                found.append(Term("name", " ".join(known)))

@@ -33,10 +33,10 @@ def build_deidentify(builder: Builder, model: StepModel) -> Act | None:
             timezone=run.arrived.timezone,
             template=render,
         )
-        run.identifiers.append(done.identifiers)
+        run.identifiers += (done.identifiers,)
         if done.soft_hits:
             run.warnings.append("deid_soft_hit")
-        run.methods.append(done.record)
+        run.methods += (done.record,)
 
     return act
 
