@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import click
 
 from engine.cli.settings import Settings, pass_settings, print_json
+from engine.model.errors import MedbusError
 
 
 @click.command(
@@ -24,7 +26,8 @@ def check(ctx: click.Context, settings: Settings, effective: bool) -> None:
     """
     Report everything that is wrong with the site.
 
-    Nothing is changed. Exit code 1 when a finding is an error; warnings alone exit 0.
+    Nothing is changed; with a running engine it also says what a reload would change. Exit code 1
+    when a finding is an error; warnings alone exit 0.
     """
     from engine.check.outside import check_outside
     from engine.check.site import check_site
@@ -39,13 +42,48 @@ def check(ctx: click.Context, settings: Settings, effective: bool) -> None:
     errors = sum(finding.severity is Severity.ERROR for finding in findings)
     if effective and not errors:
         _print_effective(loaded.partial, as_json=settings.as_json)
-    elif settings.as_json:
-        print_json({"items": [_as_json(finding) for finding in findings], "next": None})
+        ctx.exit(0)
+    reload = _ask_running(settings) if not errors else None
+    if settings.as_json:
+        shown: dict[str, object] = {"items": [_as_json(f) for f in findings], "next": None}
+        print_json({**shown, "reload": reload} if reload is not None else shown)
     else:
         for finding in findings:
             click.echo(str(finding))
         click.echo(_summary(errors, len(findings) - errors, len(loaded.partial.routes)))
+        _print_reload(reload, {str(finding) for finding in findings})
     ctx.exit(1 if errors else 0)
+
+
+def _ask_running(settings: Settings) -> dict[str, Any] | None:
+    """Return what a reload would change in the running engine; None when none runs."""
+    from engine.cli.site import find_data
+    from engine.runtime.control_socket import ControlClient
+
+    client = ControlClient.find(find_data(settings) / "control.sock", lambda text: None)
+    if client is None:
+        return None
+    try:
+        told: dict[str, Any] = client.call("reload", {"dry_run": True, "reason": ""})
+        return told
+    except MedbusError as error:
+        return {"ok": False, "findings": [{"text": str(error)}], "changes": []}
+    finally:
+        client.close()
+
+
+def _print_reload(told: dict[str, Any] | None, known: set[str]) -> None:
+    if told is None:
+        return
+    for finding in told["findings"]:
+        if finding["text"] not in known:
+            click.echo(finding["text"])
+    if not told["ok"]:
+        return
+    changes = [f"  {c['kind']} {c['channel']}: {c['change']}" for c in told["changes"]]
+    click.echo("a reload would change:" if changes else "a reload would change nothing")
+    for line in changes:
+        click.echo(line)
 
 
 def _print_effective(site: object, *, as_json: bool) -> None:

@@ -378,6 +378,8 @@ class _Loading:
 
     def _rules(self, site: Site) -> None:
         kinds = {kind: self.declared[kind] for kind in _ITEM_MODELS}
+        named = b"".join(raw for name, raw in self.files.items() if name.endswith(".yaml"))
+        self.findings.extend(rules.check_files(self.files, named.decode("utf-8", "replace")))
         self.findings.extend(rules.check_names(kinds))
         self.findings.extend(rules.check_exposure(site.inbound, site.outbound, site.http))
         self.findings.extend(rules.check_routes_alone(site.outbound, site.routes))

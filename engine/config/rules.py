@@ -8,13 +8,13 @@ loopback unprotected without saying so.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from engine.config.models.inbound import Inbound
 from engine.config.models.outbound import Outbound
 from engine.config.models.route import Route
 from engine.config.models.settings import Http
-from engine.model.finding import Finding, Loc
+from engine.model.finding import Finding, Loc, Mark, Severity
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
 #: keys of a channel test's expectations
@@ -50,6 +50,31 @@ def _kind_word(kind: str) -> str:
         "outbound": "an outbound channel",
         "routes": "a route",
     }[kind]
+
+
+_READ = re.compile(
+    r"medbus\.yaml|environments/[^/]+\.yaml|channels/.+\.yaml|transforms/[^/]+\.yaml"
+    r"|transforms/deid/[^/]+\.yaml|transforms/tables/[^/]+\.csv|transforms/templates/.+\.j2"
+    r"|transforms/python/[^/]+\.py"
+)
+_SUSPECT = re.compile(r"(channels|transforms|environments)/.*\.(ya?ml|csv|j2|py)")
+
+
+def check_files(names: Iterable[str], named: str) -> Iterator[Finding]:
+    """
+    Yield a warning for every file that looks like a part of the site but that nothing reads.
+
+    Args:
+        named: all YAML of the site as one text; a file that is named in it is used by name.
+    """
+    for name in names:
+        if _SUSPECT.fullmatch(name) and not _READ.fullmatch(name) and name not in named:
+            what = "nothing reads this file"
+            fix = f"YAML ends in .yaml; {_FOLDERS}"
+            yield Finding("CFG-035", what, fix, Severity.WARNING, mark=Mark(name))
+
+
+_FOLDERS = "tables lie in transforms/tables, templates in templates, Python in python"
 
 
 def check_exposure(

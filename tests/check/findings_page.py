@@ -53,6 +53,7 @@ MEANINGS = {
     "CFG-032": "A table that is not UTF-8.",
     "CFG-033": "A row has more or fewer values than the header, or quotes do not match.",
     "CFG-034": "The header row is missing, or has an empty, doubled or blank-padded name.",
+    "CFG-035": "A file that looks like a part of the site, but ends otherwise or lies elsewhere, so that nothing reads it.",
     "CFG-101": "A channel or route is named that does not exist.",
     "CFG-108": "A file is named that is not in the site.",
     "CFG-109": "A certificate or key is not where the channel looks for it.",

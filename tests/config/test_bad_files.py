@@ -207,6 +207,8 @@ CASES: list[tuple[str, dict[str, str | bytes | None], str, str]] = [
         "transforms/tables/x.csv:2:1",
         "looks like GBK",
     ),
+    ("CFG-035", {"channels/more.yml": "routes: {}\n"}, "channels/more.yml:1:1", "nothing reads"),
+    ("CFG-035", {"transforms/tables/a/b.csv": "a,b\n"}, "transforms/tables/a/b.csv:1:1", "tables"),
     (
         "CFG-030",
         {"transforms/tables/x.csv": b"a" * 50_000_001},
