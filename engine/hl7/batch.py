@@ -15,7 +15,10 @@ from engine.hl7.errors import Hl7Error
 _LEAD = re.compile(rb"(?:\xef\xbb\xbf|[\s\x00])*")
 _ENVELOPES = (b"FHS", b"BHS", b"BTS", b"FTS")
 #: a message begins at MSH at the start of a line, and its next byte is no letter or digit
-_START = re.compile(rb"(?:(?<=[\r\n\x0b])|\A)[ \t]*(?=(?:MSH|FHS|BHS|BTS|FTS)[^A-Za-z0-9\s])")
+_START = re.compile(
+    rb"(?:(?<=[\r\n\x0b])|\A)[ \t]*"
+    rb"(?=(?:MSH|FHS|BHS)[^A-Za-z0-9\s]|(?:BTS|FTS)(?:[^A-Za-z0-9]|\Z))"
+)
 #: an end of block whose start was lost
 _END = re.compile(rb"\x1c[\r\n]*\Z")
 _FRAME = re.compile(rb"\x0b(.*?)\x1c(?=\r|\n|\x0b|\x1c|\Z|\s)", re.DOTALL)

@@ -154,6 +154,8 @@ class Definitions:
             return None
         children = found[1] if found[0] == "sequence" else found
         numbered = {int(child[0].rpartition("_")[2]): _part(child) for child in children}
+        if not numbered:
+            return None
         return tuple(numbered.get(at, _WITHDRAWN) for at in range(1, max(numbered) + 1))
 
     def _members(self, children: Any) -> tuple[StructureNode, ...]:
@@ -175,6 +177,8 @@ _WITHDRAWN = PartDefinition("Withdrawn", "WD", repeats=True, max_count=None)
 def _part(child: Any) -> PartDefinition:
     _, described, (low, high), _ = child
     datatype, name, table = described[2:5]
+    if datatype is None or high == 0:
+        return PartDefinition(_words(name), "WD", repeats=True, max_count=None)
     return PartDefinition(
         name=_words(name),
         datatype=datatype,

@@ -147,10 +147,20 @@ def _candidate(body: bytes, codec: str, declared: str | None) -> Candidate | Non
     if not beyond and codec != declared:
         return None
     share = sum(map(_is_ordinary(codec), beyond)) / len(beyond) if beyond else 1.0
-    # Text of another set almost never is valid UTF-8 or has the shifts of ISO 2022.
-    likelihood = share if codec in ("utf-8", "iso2022_jp_ext") else share * 0.95
+    likelihood = share * _trust(codec, len(beyond))
     samples = _samples(text)
     return Candidate(msh18_for(codec), codec, round(likelihood, 3), samples, codec == declared)
+
+
+def _trust(codec: str, count: int) -> float:
+    """Return how much it says that *count* characters read well in *codec*."""
+    if codec in ("utf-8", "iso2022_jp_ext"):
+        # Text of another set almost never is valid UTF-8 or has the shifts of ISO 2022.
+        return 1.0
+    if codec == "cp949":
+        # Chinese reads as Hangul too, but hardly ever from beginning to end.
+        return 0.96 if count >= 6 else 0.9
+    return 0.95
 
 
 class _is_ordinary:

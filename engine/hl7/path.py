@@ -138,9 +138,10 @@ _SELECTOR = r"""\[\s*(?:(?P<{0}n>-?\d+)|(?P<{0}s>[*+])|(?P<{0}at>\d+(?:\.\d+)*)\
 _FIELD = rf"""(?P<field>\d+)(?:{_SELECTOR.format("r")})?(?:\.(?P<component>\d+)
     (?:\.(?P<subcomponent>\d+))?)?"""
 _PATH = re.compile(
-    rf"(?P<segment>[A-Z][A-Z0-9]{{2}})(?:{_SELECTOR.format('g')})?(?:-{_FIELD})?", re.VERBOSE
+    rf"(?P<segment>[A-Z][A-Z0-9]{{2}})(?:{_SELECTOR.format('g')})?(?:-{_FIELD})?",
+    re.VERBOSE | re.ASCII,
 )
-_FIELD_PATH = re.compile(_FIELD, re.VERBOSE)
+_FIELD_PATH = re.compile(_FIELD, re.VERBOSE | re.ASCII)
 
 #: a write makes what is missing; this keeps a slip of the key from making a million fields
 _MOST = 10_000

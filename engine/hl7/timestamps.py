@@ -15,7 +15,8 @@ from engine.hl7.errors import Hl7Error
 _TIME = re.compile(
     r"(?P<year>\d{4})(?:(?P<month>\d\d)(?:(?P<day>\d\d)(?:(?P<hour>\d\d)"
     r"(?:(?P<minute>\d\d)(?:(?P<second>\d\d)(?:\.(?P<fraction>\d{1,9}))?)?)?)?)?)?"
-    r"(?P<zone>[+-]\d{4})?"
+    r"(?P<zone>[+-]\d{4})?",
+    re.ASCII,
 )
 _PARTS = ("year", "month", "day", "hour", "minute", "second")
 _FORMATS = ("%Y", "%Y%m", "%Y%m%d", "%Y%m%d%H", "%Y%m%d%H%M", "%Y%m%d%H%M%S")
