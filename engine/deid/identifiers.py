@@ -311,12 +311,29 @@ def stands_alone(term: str, text: str) -> bool:
 
 def bounded_positions(term: str, text: str) -> Iterator[int]:
     """Yield where *term* stands in *text* with no letter or digit beside it."""
+    is_number = term[0].isdigit()
     at = text.find(term)
     while at >= 0:
-        end = at + len(term)
-        if not text[at - 1 : at].isalnum() and not text[end : end + 1].isalnum():
+        start, end = at, at + len(term)
+        if is_number:
+            # 0088001 is 88001 written wide, 88001.5 is another number.
+            while text[start - 1 : start] == "0":
+                start -= 1
+        beside = text[max(start - 1, 0) : start], text[end : end + 1]
+        if not (beside[0].isalnum() or beside[1].isalnum()) and not (
+            is_number and _is_decimal(text, start, end)
+        ):
             yield at
         at = text.find(term, at + 1)
+
+
+def _is_decimal(text: str, start: int, end: int) -> bool:
+    """Return whether the digits from *start* to *end* are part of a decimal number."""
+    after = text[end : end + 1] == "." and text[end + 1 : end + 2].isdigit()
+    before = (
+        text[max(start - 1, 0) : start] == "." and text[max(start - 2, 0) : start - 1].isdigit()
+    )
+    return after or before
 
 
 def looks_like_citizen_number(value: str) -> bool:

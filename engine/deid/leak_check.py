@@ -9,7 +9,6 @@ kind, never with the value.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -17,10 +16,9 @@ from engine.deid.embedded import decoded_texts, has_long_run
 from engine.deid.identifiers import Identifiers, View, stands_alone
 from engine.deid.normalise import fold, squeeze
 from engine.deid.patterns import find_certain
+from engine.deid.resolving import resolve, usual_delimiters
 from engine.hl7.delimiters import DEFAULT_DELIMITERS, Delimiters
-from engine.hl7.escapes import unescape
 from engine.hl7.message import Message
-from engine.hl7.structure import marks
 
 #: where a short identifier (up to 3 characters) is looked for, as a whole
 IDENTITY_PLACES = frozenset(
@@ -29,8 +27,7 @@ IDENTITY_PLACES = frozenset(
     + [("PV1", n) for n in (5, 19, 50, 54)]
     + [("IN1", 36), ("IN1", 49), ("NK1", 33)]
 )
-_OTHER_CODECS = ("utf-8", "gb18030", "big5", "utf-16-le")
-_FORMATTING = r"{0}(?:[HN]|\.[a-z]{{2}}[+-]?[0-9]*|[CMZ][0-9A-Za-z]*){0}"
+_OTHER_CODECS = ("utf-8", "gb18030", "big5", "utf-16-le", "utf-16-be")
 
 
 class Leak(NamedTuple):
@@ -73,7 +70,9 @@ def find_leaks(
     """
     message = output_message if output_message is not None else Message.parse(output)
     text = _decode(output, message)
-    plain = resolve(usual_delimiters(text, message.delimiters), DEFAULT_DELIMITERS)
+    # Text of two bytes a character read as one byte each has NULs between its letters.
+    text = usual_delimiters(text, message.delimiters).replace("\x00", "")
+    plain = resolve(text, DEFAULT_DELIMITERS)
     hits = list(_find_hits(identifiers, plain, output))
     if not hits and not identifiers.short:
         return []
@@ -94,27 +93,9 @@ def _decode(output: bytes, message: Message) -> str:
         return output.decode("latin-1")
 
 
-def usual_delimiters(text: str, delimiters: Delimiters) -> str:
-    """Return *text* with the usual delimiters: where @ cuts fields there are no e-mails in it."""
-    if marks(delimiters) == marks(DEFAULT_DELIMITERS):
-        return text
-    pairs = zip(marks(delimiters), marks(DEFAULT_DELIMITERS), strict=True)
-    return text.translate({ord(own): usual for own, usual in pairs if own})
-
-
-def resolve(text: str, delimiters: Delimiters) -> str:
-    """Return *text* with its escapes resolved and formatting sequences taken out."""
-    mark = delimiters.escape
-    if not mark or text.count(mark) < 2:
-        return text
-    return re.sub(_FORMATTING.format(re.escape(mark)), "", unescape(text, delimiters))
-
-
 def _find_hits(identifiers: Identifiers, plain: str, output: bytes) -> Iterator[_Hit]:
     yield from _search(identifiers, plain, "")
-    if not output.isascii():
-        for codec in _OTHER_CODECS:
-            yield from _search_han(identifiers, output.decode(codec, "ignore"), codec)
+    yield from _search_bytes(identifiers, output)
     if has_long_run(plain):
         for reading in decoded_texts(plain):
             yield from _search(identifiers, reading, "base64")
@@ -130,12 +111,18 @@ def _search(identifiers: Identifiers, text: str, inside: str) -> Iterator[_Hit]:
             yield _Hit("pattern", found, span.kind, True, inside)
 
 
-def _search_han(identifiers: Identifiers, text: str, codec: str) -> Iterator[_Hit]:
-    """Search bytes read in another character set for what is Chinese only: the rest was seen."""
-    squeezed = squeeze(fold(text))
+def _search_bytes(identifiers: Identifiers, output: bytes) -> Iterator[_Hit]:
+    """Search for Chinese names in the bytes of other character sets than the declared one."""
     for term, kind in identifiers.hard.anywhere.items():
-        if not term.isascii() and term in squeezed:
-            yield _Hit("anywhere", term, kind, True, codec)
+        if term.isascii():
+            continue
+        for codec in _OTHER_CODECS:
+            if term.encode(codec, "ignore") in output and _can_write(term, codec):
+                yield _Hit("anywhere", term, kind, True, codec)
+
+
+def _can_write(term: str, codec: str) -> bool:
+    return term.encode(codec, "ignore").decode(codec) == term
 
 
 def _locate(identifiers: Identifiers, hits: list[_Hit], message: Message) -> Iterator[Leak]:

@@ -6,14 +6,13 @@ import re
 import unicodedata
 
 #: what people put between the digits of a number and between names
-SEPARATORS = (
-    " \t-\u2010\u2011\u2012\u2013\u2014.()/+_,;:'"
-    "\u00b7\u2027\u3000\u00a0\u00ad\u200b\u200c\u200d\ufeff"
-)
+SEPARATORS = " \t-\u2010\u2011\u2012\u2013\u2014.()/+_,;:'\u00b7\u2027\u3000\u00a0"
+#: what is there and cannot be seen
+_INVISIBLE = dict.fromkeys(map(ord, "\u00ad\u200b\u200c\u200d\u2060\ufeff"))
 _SEPARATOR_SET = frozenset(SEPARATORS)
 _STRIP = str.maketrans("", "", SEPARATORS)
 #: letters whose lower case is longer than one character, or that are also written as two
-_LONG_LOWER = str.maketrans({"İ": "I"})
+_LONG_LOWER = {ord("İ"): "I", **_INVISIBLE}
 #: a run of letters and digits
 TOKEN = re.compile(r"[^\W_]+")
 

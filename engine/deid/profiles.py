@@ -18,12 +18,12 @@ from engine.deid.dates import arrival_text, day_of, is_date
 from engine.deid.errors import DeidError
 from engine.deid.explain import Explanation, explain_segment
 from engine.deid.identifiers import Identifiers, View
-from engine.deid.leak_check import resolve
 from engine.deid.method import MethodRecord, version_of
 from engine.deid.normalise import fold, squeeze
 from engine.deid.patterns import SHORTEST_PATTERN, has_hint
 from engine.deid.plan import FINDS_SOMEBODY, Planner, Table
 from engine.deid.pseudonyms import Pseudonymiser
+from engine.deid.resolving import resolve
 from engine.deid.rules import Layer, layers_of
 from engine.deid.run import Run
 from engine.deid.templates import Renderer, render

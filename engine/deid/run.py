@@ -8,6 +8,7 @@ from typing import Final
 from engine.deid.free_text import scrub
 from engine.deid.identifiers import Identifiers
 from engine.deid.pseudonyms import Pseudonymiser
+from engine.deid.resolving import resolve
 from engine.deid.surrogates import Surrogates
 from engine.hl7.delimiters import Delimiters
 from engine.hl7.escapes import escape, unescape
@@ -73,6 +74,11 @@ class Run:
             return raw
         text = self.text(raw)
         cleaned, count = scrub(text, self.present, dates=self.scrub_dates)
+        if self.escape and self.escape in text:
+            # Highlighting may cut a name in two: Ru\\H\\therford. Then it goes.
+            bare, more = scrub(resolve(raw, self.delimiters), self.present, dates=self.scrub_dates)
+            if more > count:
+                cleaned, count = bare, more
         if not count:
             return raw
         self.scrubbed += count
