@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from engine.check.walk import walk_site
 from engine.config.explain import nearest
 from engine.config.load import LoadedSite
+from engine.config.models.profiles import BUILT_IN_PROFILES
 from engine.config.models.site import Site
 from engine.hl7.charset import codec_for
 from engine.model.finding import Finding, Loc
@@ -39,10 +40,15 @@ def check_references(loaded: LoadedSite) -> Iterator[Finding]:
         if words is not None and words not in site.files:
             loc: Loc = ("profiles", name, "leak_check", "allow_words")
             yield Finding("CFG-108", f"there is no file {words}", _RELATIVE, loc=loc)
+    profiles = names["profiles"] | set(BUILT_IN_PROFILES)
+    place: Loc
     for visit in walk_site(site):
+        if visit.step.kind == "deidentify" and visit.step.args.profile not in profiles:
+            place = (*visit.loc, "deidentify", "profile")
+            yield unknown("CFG-105", "profile", visit.step.args.profile, profiles, place)
         profile = visit.step.args.profile if visit.step.kind == "validate" else None
         if profile is not None and profile not in site.files:
-            place: Loc = (*visit.loc, "validate", "profile")
+            place = (*visit.loc, "validate", "profile")
             yield Finding("CFG-108", f"there is no file {profile}", _RELATIVE, loc=place)
 
 

@@ -45,6 +45,9 @@ def check_site(loaded: LoadedSite) -> list[Finding]:
 def _is_consequence(finding: Finding, loaded: LoadedSite) -> bool:
     """Return whether something is said to be missing that is there, but has findings itself."""
     site = loaded.partial
+    if not finding.loc and finding.mark is None:
+        # Of a profile no step could have named; the step has a finding.
+        return True
     for kind, there in (
         ("tables", site.tables),
         ("transforms", site.transforms),

@@ -43,7 +43,19 @@ def explain_errors(
         model: the model that refused the value, to know the keys it would have taken.
         value: what was given to it.
     """
-    return [_explain(details, prefix, model, value) for details in error.errors(include_url=False)]
+    found = [
+        _explain(details, prefix, model, value)
+        for details in error.errors(include_url=False)
+        # pydantic counts wrong items as absent; the items have findings of their own.
+        if details["type"] != "too_short" or not details["input"]
+    ]
+    meant = {
+        (*finding.loc[:-1], finding.fix.removeprefix("did you mean ").removesuffix("?"))
+        for finding in found
+        if finding.code == "CFG-002"
+    }
+    # A key that was misspelt is not missing as well.
+    return [finding for finding in found if finding.code != "CFG-008" or finding.loc not in meant]
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

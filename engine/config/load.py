@@ -35,6 +35,8 @@ _ITEM_MODELS: dict[str, type[BaseModel]] = {
     "outbound": Outbound,
     "routes": Route,
 }
+#: codes of values that could not be filled in
+_GAPS = frozenset({"CFG-020", "CFG-021", "CFG-024"})
 _M = TypeVar("_M", bound=BaseModel)
 
 
@@ -174,7 +176,11 @@ class _Loading:
         loaded = LoadedSite(
             None, [], self.from_environ.used, site, self.declared, self.places, self.files
         )
-        loaded.findings = loaded.located(self.findings)
+        # What stands where a value could not be filled in is wrong for that reason.
+        gaps = {f.loc for f in self.findings if f.code in _GAPS}
+        loaded.findings = loaded.located(
+            f for f in self.findings if f.code in _GAPS or f.loc not in gaps
+        )
         if not has_errors(loaded.findings):
             loaded.site = site
         return loaded

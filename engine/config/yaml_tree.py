@@ -254,12 +254,16 @@ def _syntax_fix(line: str, problem: str) -> str:
         return "indent with spaces, not tabs"
     if "block scalar" in problem:
         return "quote a value that begins with > or |"
+    if "escape character" in problem:
+        return "a backslash is special in double quotes; use single quotes"
     if "{" in line and "[" in line:
         return "within { } quote every path that has [ ]"
     if "{{" in line:
         return 'quote a value that has braces: "{{ PID-5.1 }}"'
     if "mapping values" in problem:
-        return "quote a value that holds a colon followed by a space, and check the indentation"
+        return "quote a value that holds a colon; a key ends with a colon and a blank"
+    if "expected key" in problem and not set(line) & set("'\""):
+        return "begin the keys of one mapping in the same column"
     if " #" in line:
         return "a # after a space begins a comment; quote the value"
     return "quote the whole value if it has quotes, braces, colons, &, *, !, % or @"

@@ -55,6 +55,7 @@ MEANINGS = {
     "CFG-034": "The header row is missing, or has an empty, doubled or blank-padded name.",
     "CFG-035": "A file that looks like a part of the site, but ends otherwise or lies elsewhere, so that nothing reads it.",
     "CFG-101": "A channel or route is named that does not exist.",
+    "CFG-105": "A de-identification profile is named that is neither the site's nor built in.",
     "CFG-108": "A file is named that is not in the site.",
     "CFG-109": "A certificate or key is not where the channel looks for it.",
     "CFG-111": "An answer is awaited that cannot come, or prepared that nobody awaits.",

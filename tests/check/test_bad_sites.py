@@ -72,6 +72,12 @@ CASES: list[tuple[str, Changes, str, str]] = [
         "did you mean lis?",
     ),
     (
+        "CFG-105",
+        {ADT: with_steps("- deidentify: safe_habor")},
+        f"{ADT}:12:21",
+        "did you mean safe_harbor?",
+    ),
+    (
         "CFG-108",
         a_test("send: {file: nowhere.hl7, to: his}\n    expect: {ack: AA}"),
         f"{TEST}:3:18",

@@ -218,6 +218,34 @@ CASES: list[tuple[str, dict[str, str | bytes | None], str, str]] = [
 ]
 
 
+#: one mistake, one finding: no consequences are told beside it
+ALONE: list[tuple[dict[str, str | bytes | None], str]] = [
+    ({ADT: with_steps("- lookup: {path: PID-8, tabel: sex}")}, "did you mean table?"),
+    ({ADT: with_steps("- choose:\n    - when: PID-8\n      step: []")}, "did you mean steps?"),
+    (edit("127.0.0.1:6661", "${LIS}"), "no LIS"),
+    (edit("from: his", "from: his\n    when: [PID-8]"), "should be a text"),
+    (edit("    types", "   types"), "in the same column"),
+    ({ADT: with_steps('- set:\n    PID-8: "\\d"')}, "use single quotes"),
+    ({ADT: with_steps("- python: results.flag")}, "not module:function"),
+    (edit('6661"}', '6661"}\n    on_timeout: {retry: ever}'), "write 10 or unlimited"),
+    (edit('2575"}', '2575"}\n    ack: delivered_by'), "which delivery?"),
+    (edit('2575"}', '2575"}\n    ack: {timeout: 5s}'), "go with delivered_by only"),
+    ({ADT: with_steps("- lookup: {path: PID-8, table: t, miss: value}")}, "which value?"),
+    ({ADT: with_steps("- each: {path: OBX, lead: [ORC]}\n  steps: []")}, "lead goes with group"),
+    (
+        edit('mllp: {connect: "127.0.0.1:6661"}', "file: {directory: x}\n    ack: any"),
+        "nothing here",
+    ),
+]
+
+
+@pytest.mark.parametrize(("changes", "text"), ALONE)
+def test_a_mistake_is_told_once(changes: dict[str, str | bytes | None], text: str) -> None:
+    """A mistake has one finding, not a row of consequences."""
+    (finding,) = load(changes).findings
+    assert text in str(finding)
+
+
 @pytest.mark.parametrize(("code", "changes", "place", "text"), CASES)
 def test_each_mistake_has_its_finding(
     code: str, changes: dict[str, str | bytes | None], place: str, text: str

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Annotated, Any, ClassVar
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -86,11 +87,11 @@ ONE_OR_MANY = WithJsonSchema(
 #: one text, or a list of them; always a tuple in the model
 Names = Annotated[tuple[str, ...], BeforeValidator(_listed), ONE_OR_MANY]
 #: a text that must say something
-Text = Annotated[str, BeforeValidator(_not_blank)]
+Text = Annotated[str, AfterValidator(_not_blank)]
 #: an expression; an empty one would be a rule nobody meant
 Expression = Annotated[
     str,
-    BeforeValidator(_not_blank),
+    AfterValidator(_not_blank),
     WithJsonSchema({"type": "string", "examples": ["PV1-2 in ['I', 'E']"]}),
 ]
 

@@ -69,7 +69,11 @@ class BackoffModel(Model):
 
 
 def _unlimited(value: Any) -> Any:
-    return None if value == "unlimited" else value
+    if value == "unlimited":
+        return None
+    if isinstance(value, str) and not value.isdecimal():
+        raise refuse("CFG-010", f"{value!r} is no number of attempts", "write 10 or unlimited")
+    return value
 
 
 class RetryRule(Short):

@@ -7,6 +7,7 @@ A step in YAML is a mapping with one step name as key and, beside it, `when:` (a
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -331,11 +332,19 @@ class TemplateArgs(Model):
     file: Text = Field(description="Name in transforms/templates, with .j2.")
 
 
+def _module_and_function(text: str) -> str:
+    if re.fullmatch(r"[A-Za-z_]\w*:[A-Za-z_]\w*", text):
+        return text
+    raise refuse("CFG-010", f"{text!r} is not module:function", "write results:flag_panic")
+
+
 class PythonArgs(Short):
     """A function of transforms/python, (message, context) -> message, in a worker process."""
 
     short_key: ClassVar[str] = "call"
-    call: str = Field(description="module:function", pattern=r"^[A-Za-z_]\w*:[A-Za-z_]\w*$")
+    call: Annotated[str, AfterValidator(_module_and_function)] = Field(
+        description="module:function", examples=["results:flag_panic"]
+    )
     timeout: Duration = Field(5.0, gt=0, description="After this the worker is stopped.")
 
     @property
