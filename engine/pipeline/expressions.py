@@ -52,15 +52,19 @@ def _compile(
     except LanguageError as error:
         return None, [error]
     checker = Checker(known, parsed.rewritten, text)
-    if is_condition:
-        checker.check_condition(parsed.tree)
-    kind = checker.kind_of(parsed.tree) if not checker.objections else Kind.ANY
-    if checker.objections:
-        return None, checker.objections
     closer = Closer(parsed.rewritten.paths, dict(known.site_vars))
+    try:
+        if is_condition:
+            checker.check_condition(parsed.tree)
+        kind = checker.kind_of(parsed.tree) if not checker.objections else Kind.ANY
+        if checker.objections:
+            return None, checker.objections
+        closure = closer.close(parsed.tree)
+    except RecursionError:
+        return None, [LanguageError("the expression is too deep", code="LNG-001")]
     expression = Expression(
         text=text,
-        value=closer.close(parsed.tree),
+        value=closure,
         kind=kind,
         paths=tuple(parsed.rewritten.paths),
         offsets=tuple(parsed.rewritten.offsets),

@@ -172,7 +172,9 @@ class _Work:
                 self._filter(route, f"when is not met: {route.when.text}")
                 return
         except Exception as error:  # noqa: BLE001 - a condition that cannot be decided parks
-            self._park(route, park_of(error, "when"))
+            park = park_of(error, "when")
+            looked_at = ", ".join(str(path) for path in route.when.paths) if route.when else ""
+            self._park(route, park._replace(path=park.path or looked_at))
             return
         try:
             if route.steps:

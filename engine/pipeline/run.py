@@ -36,6 +36,7 @@ class Run:
         "identifiers",
         "message",
         "methods",
+        "output",
         "part",
         "received",
         "route",
@@ -65,6 +66,8 @@ class Run:
         self.received = received or message
         self._control_id: str | None = None
         self.delivery_id = ""
+        #: name of the output that an emit step makes of it, or ""
+        self.output = ""
         #: number of this part after a split, else 1
         self.part = 1
         self.scope: Scope | None = None
@@ -96,6 +99,7 @@ class Run:
         """Return a run of its own that goes on with *message*."""
         other = Run(message, self.arrived, self.tables, route=self.route, received=self.received)
         other.part = self.part
+        other.output = self.output
         other.variables = dict(self.variables)
         other.warnings = self.warnings
         other.identifiers = self.identifiers

@@ -40,6 +40,7 @@ def _check_statement(checker: Checker, node: nodes.Node) -> None:
         for body in (node.body, node.elif_, node.else_):
             check_body(checker, list(body))
     elif isinstance(node, nodes.Assign) and isinstance(node.target, nodes.Name):
+        _refuse_segment_name(checker, node.target)
         checker.local[node.target.name] = checker.kind_of(node.node)
     elif isinstance(node, nodes.For):
         _check_loop(checker, node)
@@ -51,6 +52,15 @@ def _check_statement(checker: Checker, node: nodes.Node) -> None:
         )
 
 
+def _refuse_segment_name(checker: Checker, target: nodes.Name) -> None:
+    path = checker.path_of(target)
+    if path is not None:
+        checker.object(
+            "LNG-015", f"{path} is a path and cannot name a value", "choose small letters",
+            offset=checker.place_of(target),
+        )  # fmt: skip
+
+
 def _check_loop(checker: Checker, node: nodes.For) -> None:
     if not isinstance(node.target, nodes.Name) or node.recursive:
         checker.object("LNG-015", "write {% for NAME in LIST %}")
@@ -59,6 +69,7 @@ def _check_loop(checker: Checker, node: nodes.For) -> None:
         checker.object(
             "LNG-015", "a loop has no condition of its own", "put {% if … %} inside the loop"
         )
+    _refuse_segment_name(checker, node.target)
     is_each = isinstance(node.iter, nodes.Call) and _check_each(checker, node.iter)
     if not is_each and checker.kind_of(node.iter) not in (Kind.LIST, Kind.ANY):
         checker.object(

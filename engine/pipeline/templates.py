@@ -86,16 +86,23 @@ def compile_template(
         parsed = parse_template(text)
     except LanguageError as error:
         return None, [error]
-    checker = Checker(known, parsed.rewritten, text)
+    try:
+        return _compile(parsed, known, dict(functions or {}))
+    except RecursionError:
+        return None, [LanguageError("the template is too deep", code="LNG-001")]
+
+
+def _compile(
+    parsed: ParsedTemplate, known: Known, functions: dict[str, Callable[..., Value]]
+) -> tuple[Template | None, list[LanguageError]]:
+    checker = Checker(known, parsed.rewritten, parsed.text)
     kind = check_body(checker, parsed.tree.body)
     if checker.objections:
         return None, checker.objections
-    closer = Closer(parsed.rewritten.paths, dict(known.site_vars), dict(functions or {}))
-    render = _with_closures(parsed, closer)
-    if render is None:
-        render = _with_jinja(parsed, known, dict(functions or {}))
+    closer = Closer(parsed.rewritten.paths, dict(known.site_vars), functions)
+    render = _with_closures(parsed, closer) or _with_jinja(parsed, known, functions)
     template = Template(
-        text=text,
+        text=parsed.text,
         literal=None,
         has_raw=any(node.name == "raw" for node in parsed.tree.find_all(nodes.Filter)),
         paths=tuple(parsed.rewritten.paths),

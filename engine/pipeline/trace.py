@@ -44,6 +44,8 @@ class StepRecord:
     outcome: str
     part: int = 1
     about: str = ""
+    #: name of the output of an emit step, or ""
+    output: str = ""
     before: Message | None = None
     after: Message | None = None
     #: the condition that let it run or not
@@ -99,9 +101,6 @@ class Recorder:
         if self._open:
             self._open[-1].branch = number
 
-    def note_output(self, name: str) -> None:
-        """The emit step at hand makes the output *name*."""
-
     def note_log(self, lines: Sequence[str]) -> None:
         """The Python step at hand logged *lines*."""
         if self._open:
@@ -110,8 +109,9 @@ class Recorder:
     def _record(self, step: Step, run: Run, outcome: str) -> StepRecord:
         place, owner = self._place
         record = StepRecord(
-            place, owner, step.number, step.kind, step.loc, outcome, run.part, step.about
-        )
+            place, owner, step.number, step.kind, step.loc, outcome, run.part, step.about,
+            run.output,
+        )  # fmt: skip
         if step.when is not None:
             record.decision = decision_of(step.when, run)
         return record

@@ -548,3 +548,12 @@ def test_steps_that_make_several_messages_belong_to_routes() -> None:
     found = findings_of([], inbound={"steps": [{"split": {"group": "OBR"}}]},
                         outbound={"steps": [{"emit": [{"name": "x", "steps": []}]}]})  # fmt: skip
     assert sorted(finding.code for finding in found) == ["LNG-010", "LNG-010"]
+
+
+def test_a_value_that_cannot_be_made_names_the_place_it_was_for() -> None:
+    """At night one reads which field it was about."""
+    park = park_of([{"set": {"PID-9": "x", "PID-7": "{{ PID-5.1 | hl7_date('%Y') }}"}}])
+    assert (park.step, park.path) == ("1", "PID-7")
+    park = park_of([{"let": {"value": "{{ PID-5.1 | number }}"}}])
+    assert (park.step, park.path) == ("1", "PID-5.1")
+    assert "doe" not in park.reason

@@ -159,3 +159,16 @@ def test_a_pattern_that_grows_by_a_power_gets_a_limit_on_its_text() -> None:
     assert regex.search("xxaxxbxxc") is not None
     with pytest.raises(StepFailed, match="too long for this regular expression"):
         regex.search("a" * 5_000)
+
+
+def test_three_capitals_cannot_name_a_value_in_a_template() -> None:
+    """They would hide a segment."""
+    for text in ("{% set MRN = PID-3 %}", "{% for OBX in PID-3[*].1 %}{% endfor %}"):
+        _, objections = compile_template(text, known())
+        assert "is a path and cannot name a value" in objections[0].what
+
+
+@pytest.mark.parametrize("text", ["not " * 20_000 + "PID-8", "(" * 5_000 + "PID-8" + ")" * 5_000])
+def test_an_expression_that_is_too_deep_is_refused(text: str) -> None:
+    """No text of an analyst can take the checker down."""
+    assert "too deep" in objections_to(text)[0].what

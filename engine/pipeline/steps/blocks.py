@@ -210,8 +210,7 @@ def build_emit(
         runs = number_outputs([run.branch(run.message.copy()) for _ in outputs])
         left: list[Run] = []
         for (name, steps), one in zip(outputs, runs, strict=True):
-            if recorder is not None:
-                recorder.note_output(name)
+            one.output = name
             kept = yield from run_steps(steps, one, recorder)
             run.stop_reason = run.stop_reason if kept else one.stop_reason
             left += kept

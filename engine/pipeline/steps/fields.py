@@ -7,6 +7,7 @@ from collections.abc import Callable
 from engine.config.models.steps import StepModel
 from engine.hl7.path import Path
 from engine.hl7.structure import level_of
+from engine.pipeline.failures import StepFailed
 from engine.pipeline.run import Run
 from engine.pipeline.steps.builder import Builder, loc_of
 from engine.pipeline.templates import Template
@@ -31,14 +32,15 @@ def build_set(builder: Builder, model: StepModel) -> Act | None:
         if path is None or template is None:
             continue
         plans.append((path, *_rendering(path, template)))
-    if len(plans) == 1:
-        path, render, as_hl7 = plans[0]
-        if as_hl7:
-            return lambda run: run.write_hl7(path, render(run))
-        return lambda run: run.write_text(path, render(run))
 
     def act(run: Run) -> None:
-        texts = [render(run) for _, render, _ in plans]
+        texts: list[str] = []
+        for path, render, _ in plans:
+            try:
+                texts.append(render(run))
+            except StepFailed as failure:
+                failure.path = failure.path or str(path)
+                raise
         for (path, _, as_hl7), text in zip(plans, texts, strict=True):
             if as_hl7:
                 run.write_hl7(path, text)
@@ -147,6 +149,10 @@ def build_let(builder: Builder, model: StepModel) -> Act | None:
 
     def act(run: Run) -> None:
         for name, template in values:
-            run.variables[name] = template.value(run)
+            try:
+                run.variables[name] = template.value(run)
+            except StepFailed as failure:
+                failure.path = failure.path or ", ".join(str(path) for path in template.paths)
+                raise
 
     return act
