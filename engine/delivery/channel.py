@@ -217,8 +217,7 @@ class OutboundChannel:
         """Hear of a committed settlement that ended or parked a delivery."""
         self._count(delivery, settlement)
         if settled.held_keys:
-            for lane in self._lanes:
-                lane.drop_keys(settled.held_keys, delivery)
+            self._drop_held(set(settled.held_keys), delivery)
         if len(delivery.order_keys) > 1:
             for index in self._meeting.leave(delivery):
                 self._lanes[index].forget(delivery.delivery_id)
@@ -266,6 +265,25 @@ class OutboundChannel:
             counts.late_nacks += park is not None and park.code is ParkCode.LATE_NACK
         elif settlement.state is DeliveryState.EXPIRED:
             counts.expired += 1
+
+    def _drop_held(self, keys: set[bytes], behind: DueDelivery) -> None:
+        """
+        Take out of all lanes what shares one of *keys* behind a parked delivery.
+
+        A waiting delivery with several keys holds its other keys too, or a later one would
+        overtake it there.
+        """
+        place = (behind.seq, behind.place)
+        windows = [lane.window for lane in self._lanes]
+        known = {each.delivery_id: each for window in windows for each in window.deliveries()}
+        held: set[str] = set()
+        for each in sorted(known.values(), key=lambda each: (each.seq, each.place)):
+            if (each.seq, each.place) > place and not keys.isdisjoint(each.order_keys):
+                held.add(each.delivery_id)
+                if len(each.order_keys) > 1:
+                    keys.update(each.order_keys)
+        for window in windows:
+            window.drop(held)
 
     def _when_quiet(self) -> Deferred[None]:
         if not self._lanes:

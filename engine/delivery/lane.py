@@ -121,9 +121,10 @@ class Lane:
             self._is_trouble = False
             self.advance(is_due=True)
 
-    def drop_keys(self, keys: tuple[bytes, ...], behind: DueDelivery) -> None:
-        """Forget what is held now."""
-        self._window.drop_keys(keys, behind)
+    @property
+    def window(self) -> Window:
+        """Return what the lane knows of its queue."""
+        return self._window
 
     def forget(self, delivery_id: str) -> None:
         """Forget a delivery that was settled elsewhere, and go on."""

@@ -9,7 +9,7 @@ changed by others while it was read. Bodies in memory are bounded whatever the b
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 from engine.model.errors import Conflict
@@ -117,14 +117,13 @@ class Window:
                 return True
         return False
 
-    def drop_keys(self, keys: Collection[bytes], behind: DueDelivery) -> None:
-        """Take out what shares one of *keys* and stands behind *behind*: it is held now."""
-        place = (behind.seq, behind.place)
-        kept = [
-            each
-            for each in self._deliveries
-            if (each.seq, each.place) <= place or not set(keys) & set(each.order_keys)
-        ]
+    def deliveries(self) -> Iterable[DueDelivery]:
+        """Return what is here, in order."""
+        return self._deliveries
+
+    def drop(self, delivery_ids: Collection[str]) -> None:
+        """Take out what others have taken over: it is held now."""
+        kept = [each for each in self._deliveries if each.delivery_id not in delivery_ids]
         self._deliveries = deque(kept)
         self._bytes = sum(len(each.body) for each in kept)
         if self._is_reading:

@@ -25,6 +25,7 @@ from engine.intake.seams import IntakeCounts, IntakeSeams
 from engine.model.errors import Fenced, StoreFull
 from engine.model.records import Accepted, Arrival, DueDelivery
 from engine.model.states import DeliveryState, MessageState
+from engine.store.ids import K_BITS
 from engine.store.records import AckGiven, IntakeLoss
 
 if TYPE_CHECKING:
@@ -267,7 +268,7 @@ class InboundChannel:
                         received_at=arrival.received_at,
                         due_at=0.0,
                         attempts=0,
-                        place=new.number,
+                        place=new.number << K_BITS | new.number,
                     )
                 )
 
