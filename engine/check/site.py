@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from engine.check.live_shift import check_live_shift
 from engine.check.ports import check_ports
+from engine.check.python_steps import check_python
 from engine.check.references import check_references
 from engine.check.repeats import check_repeats
 from engine.check.tables import check_tables
@@ -23,6 +25,7 @@ from engine.pipeline.context import FixedKeys
 
 _SITE_CHECKS: tuple[Callable[[Site], Iterator[Finding]], ...] = (
     check_ports,
+    check_python,
     check_tables,
     check_unreachable,
 )
@@ -36,6 +39,7 @@ def check_site(loaded: LoadedSite) -> list[Finding]:
         findings.extend(check(site))
     compiled, language = compile_site(site, keys=FixedKeys())
     findings.extend(finding for finding in language if not _is_consequence(finding, loaded))
+    findings.extend(check_live_shift(site, compiled.profiles))
     if not has_errors(findings):
         # Hints are worth reading only once the site says what its author meant.
         findings.extend([*check_repeats(site), *check_unused(site, compiled.used)])

@@ -35,8 +35,8 @@ _ITEM_MODELS: dict[str, type[BaseModel]] = {
     "outbound": Outbound,
     "routes": Route,
 }
-#: codes of values that could not be filled in
-_GAPS = frozenset({"CFG-020", "CFG-021", "CFG-024"})
+#: codes of values that could not be read or filled in
+_GAPS = frozenset({"CFG-004", "CFG-005", "CFG-006", "CFG-020", "CFG-021", "CFG-024"})
 _M = TypeVar("_M", bound=BaseModel)
 
 
@@ -176,11 +176,10 @@ class _Loading:
         loaded = LoadedSite(
             None, [], self.from_environ.used, site, self.declared, self.places, self.files
         )
-        # What stands where a value could not be filled in is wrong for that reason.
-        gaps = {f.loc for f in self.findings if f.code in _GAPS}
-        loaded.findings = loaded.located(
-            f for f in self.findings if f.code in _GAPS or f.loc not in gaps
-        )
+        found = loaded.located(self.findings)
+        # What else is wrong with a value that could not be read or filled in, is a consequence.
+        gaps = {finding.mark for finding in found if finding.code in _GAPS}
+        loaded.findings = [f for f in found if f.code in _GAPS or f.mark not in gaps]
         if not has_errors(loaded.findings):
             loaded.site = site
         return loaded
@@ -245,13 +244,15 @@ class _Loading:
 
     def _environment(self, settings: Any, raw: dict[str, YamlMap]) -> dict[str, str]:
         vars_ = _text_map(settings.get("vars")) if isinstance(settings, Mapping) else {}
+        file = f"environments/{self.env_name}.yaml"
+        all_files = _under(self.files, "environments", ".yaml", deep=False)
+        for other in all_files:
+            if other != file:
+                self._other_environment(other)
         if self.env_name is None:
             return vars_
-        file = f"environments/{self.env_name}.yaml"
         if file not in self.files:
-            there = [
-                PurePosixPath(name).stem for name in _under(self.files, "environments", ".yaml")
-            ]
+            there = [PurePosixPath(name).stem for name in all_files]
             fix = nearest(self.env_name, there) or "known: " + (", ".join(there) or "none")
             self._find("CFG-029", f"there is no {file}", fix, SITE_FILE)
             return vars_
@@ -261,6 +262,14 @@ class _Loading:
             return vars_
         self._overrides(file, environment.overrides, settings, raw)
         return {**vars_, **environment.vars}
+
+    def _other_environment(self, file: str) -> None:
+        """Look at an environment that is not the chosen one; its variables may be set elsewhere."""
+        tree = parse_tree(file, self.files[file], prefix=(file,), known_keys=self.known)
+        self.findings.extend(tree.findings)
+        self.places.update(tree.places)
+        self.places.setdefault((file,), Place(Mark(file)))
+        self._model(Environment, tree.root, (file,))
 
     def _overrides(
         self, file: str, overrides: Mapping[str, Any], settings: Any, raw: dict[str, YamlMap]

@@ -96,6 +96,24 @@ CASES: list[tuple[str, Changes, str, str]] = [
         "no file w.txt",
     ),
     (
+        "CFG-107",
+        {
+            ADT: with_steps("- python: m:f"),
+            "transforms/python/m.py": "def f(message):\n    return message\n",
+        },
+        f"{ADT}:12:17",
+        "write def f(message, context):",
+    ),
+    (
+        "CFG-114",
+        {
+            ADT: with_steps("- deidentify: r"),
+            "transforms/deid/r.yaml": "extends: safe_harbor\nkey: r\nfields: {PID-7: date_shift}\n",
+        },
+        f"{ADT}:12:21",
+        "accept_live_shift: true",
+    ),
+    (
         "CFG-111",
         edit(
             ('2575"}', '2575"}\n    ack: {delivered_by: mpi}'),
@@ -245,6 +263,29 @@ def test_a_condition_that_is_never_true_is_told() -> None:
     """A step switched off with `when: false` is seen, not forgotten."""
     found = findings({ADT: with_steps("- set: {PID-8: M}\n  when: 'false'")})
     assert "CFG-126" in {finding.code for finding in found}
+
+
+@pytest.mark.parametrize("place", ["step", "profile"])
+def test_shifted_dates_may_be_accepted(place: str) -> None:
+    """Whoever knows that the offset shows may say so, in the step or in the profile."""
+    step = "{profile: r, accept_live_shift: true}" if place == "step" else "r"
+    profile = "extends: safe_harbor\nkey: r\nfields: {PID-7: date_shift}\n"
+    profile += "accept_live_shift: true\n" if place == "profile" else ""
+    changes: Changes = {
+        ADT: with_steps(f"- deidentify: {step}"),
+        "transforms/deid/r.yaml": profile,
+    }
+    assert findings(changes) == []
+
+
+@pytest.mark.parametrize(
+    "head", ["(message, context)", "(m, c, more=1)", "(*all)", "(m, /, c)", "(m, *rest)"]
+)
+def test_functions_that_can_be_called_pass(head: str) -> None:
+    """Any function that takes a message and a context is a step."""
+    source = f"def f{head}:\n    return None\n"
+    changes: Changes = {ADT: with_steps("- python: m:f"), "transforms/python/m.py": source}
+    assert findings(changes) == []
 
 
 def test_a_missing_certificate_is_found() -> None:

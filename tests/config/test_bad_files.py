@@ -220,6 +220,9 @@ CASES: list[tuple[str, dict[str, str | bytes | None], str, str]] = [
 
 #: one mistake, one finding: no consequences are told beside it
 ALONE: list[tuple[dict[str, str | bytes | None], str]] = [
+    ({ADT: "inbound:\n"}, "inbound has no value"),
+    ({ADT: CHANNELS + "  more:\n"}, "more has no value"),
+    ({"environments/prod.yaml": "var: {a: b}\n"}, "did you mean vars?"),
     ({ADT: with_steps("- lookup: {path: PID-8, tabel: sex}")}, "did you mean table?"),
     ({ADT: with_steps("- choose:\n    - when: PID-8\n      step: []")}, "did you mean steps?"),
     (edit("127.0.0.1:6661", "${LIS}"), "no LIS"),
