@@ -95,9 +95,8 @@ class Identifiers:
     """The identifiers of one original message, collected while it is de-identified."""
 
     __slots__ = (
-        "_births", "_ordinary", "_seen", "birth_places", "hard", "initials", "keep_places",
-        "kept_births", "short", "soft",
-        "surrogates",
+        "_births", "_ordinary", "_seen", "arrival", "birth_places", "hard", "initials",
+        "keep_places", "kept_births", "short", "soft", "surrogates",
     )  # fmt: skip
 
     def __init__(self, ordinary: frozenset[str]) -> None:
@@ -114,6 +113,8 @@ class Identifiers:
         self.keep_places: frozenset[tuple[str, int]] = frozenset()
         #: texts the profile itself put in
         self.surrogates: set[str] = set()
+        #: MSH-7 as the profile wrote it: its digits are nobody's
+        self.arrival = ""
         #: first letters of given names, for "J. Doe"
         self.initials: set[str] = set()
         #: (segment, field) where the profile keeps dates: a birth date there is an event's date
@@ -183,6 +184,9 @@ class Identifiers:
         folded = fold(value).strip()
         squeezed = squeeze(folded)
         size = len(squeezed)
+        if len(set(squeezed)) == 1 and size > 1:
+            # 0000000 and 999999 stand for "not known" and find nobody.
+            return
         if size <= 3:
             if size:
                 self.short.add(squeezed)
@@ -210,7 +214,7 @@ class Identifiers:
     def add_phone(self, value: str) -> None:
         """Add a phone or fax number with and without its country code."""
         digits = re.sub(r"[^0-9]", "", fold(value))
-        if len(digits) < 6:
+        if len(digits) < 6 or len(set(digits)) == 1:
             return
         self.hard.anywhere[digits] = PHONE
         for code in ("0086", "86", "001", "1"):
@@ -235,7 +239,8 @@ class Identifiers:
     def add_address(self, value: str) -> None:
         """Add a street or a whole address."""
         squeezed = squeeze(fold(value))
-        if len(squeezed) >= 6 and not squeezed.isdigit():
+        is_whole = not squeezed.isalpha() or has_han(squeezed) or " " in value.strip()
+        if len(squeezed) >= 6 and not squeezed.isdigit() and is_whole:
             self.hard.anywhere[squeezed] = ADDRESS
         elif len(squeezed) >= 3:
             self.soft.bounded[fold(value).strip()] = ADDRESS

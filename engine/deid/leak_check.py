@@ -73,6 +73,8 @@ def find_leaks(
     # Text of two bytes a character read as one byte each has NULs between its letters.
     text = usual_delimiters(text, message.delimiters).replace("\x00", "")
     plain = resolve(text, DEFAULT_DELIMITERS)
+    if identifiers.arrival:
+        plain = plain.replace(f"|{identifiers.arrival}|", "||", 1)
     hits = list(_find_hits(identifiers, plain, output))
     if not hits and not identifiers.short:
         return []
@@ -128,7 +130,11 @@ def _can_write(term: str, codec: str) -> bool:
 def _locate(identifiers: Identifiers, hits: list[_Hit], message: Message) -> Iterator[Leak]:
     """Yield a leak for every place a hit is at; one without a place for the rest."""
     for hit in hits:
-        places = [] if hit.inside not in ("", "base64") else list(_places(hit, message))
+        places = (
+            []
+            if hit.inside not in ("", "base64")
+            else list(_places(hit, message, identifiers.arrival))
+        )
         for path, place in places:
             if place in identifiers.keep_places:
                 continue
@@ -140,7 +146,7 @@ def _locate(identifiers: Identifiers, hits: list[_Hit], message: Message) -> Ite
         yield from _short_leaks(identifiers, message)
 
 
-def _places(hit: _Hit, message: Message) -> Iterator[tuple[str, tuple[str, int]]]:
+def _places(hit: _Hit, message: Message, arrival: str) -> Iterator[tuple[str, tuple[str, int]]]:
     """Yield (path, (segment, field)) of the fields and components *hit* is in."""
     delimiters = message.delimiters
     for label, name, fields in _labelled(message):
@@ -148,6 +154,8 @@ def _places(hit: _Hit, message: Message) -> Iterator[tuple[str, tuple[str, int]]
             continue
         for number in range(1, len(fields)):
             value = fields[number]
+            if name == "MSH" and number == 7 and value == arrival:
+                continue
             if not value or not _is_in(hit, resolve(value, delimiters)):
                 continue
             inner = ""

@@ -6,7 +6,7 @@ import re
 import unicodedata
 
 #: what people put between the digits of a number and between names
-SEPARATORS = " \t-\u2010\u2011\u2012\u2013\u2014.()/+_,;:'\u00b7\u2027\u3000\u00a0"
+SEPARATORS = " \t-\u2010\u2011\u2012\u2013\u2014.()/_,;:'\u00b7\u2027\u3000\u00a0"
 #: what is there and cannot be seen
 _INVISIBLE = dict.fromkeys(map(ord, "\u00ad\u200b\u200c\u200d\u2060\ufeff"))
 _SEPARATOR_SET = frozenset(SEPARATORS)

@@ -136,7 +136,10 @@ class CompiledProfile:
             run.days = self._days(segments, run)
         work = self._first_pass(segments, run)
         self._second_pass(work, run)
-        self._write(message, work, segments, arrival_text(received_at, timezone))
+        arrival = arrival_text(received_at, timezone)
+        if self.planner.arrival_time:
+            identifiers.arrival = arrival
+        self._write(message, work, segments, arrival)
         return Deidentified(identifiers, run.scrubbed, self.record)
 
     def _first_pass(self, segments: list[Segment], run: Run) -> list[_Work]:
