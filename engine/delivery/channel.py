@@ -99,6 +99,9 @@ class OutboundChannel:
         self._meeting = Rendezvous(lane_count)
         self._rate = Rate(policy.rate_per_s) if policy.rate_per_s is not None else None
         self._is_paused = False
+        #: keys of what was parked since the last wake. A delivery that was accepted in the same
+        #: commit does not know yet that it is held: the store is asked for those.
+        self._held_keys: set[bytes] = set()
 
     # -- life ------------------------------------------------------------------------------
 
@@ -139,15 +142,20 @@ class OutboundChannel:
     def offer_one(self, delivery: DueDelivery) -> None:
         """Hand over one delivery that was just committed."""
         lanes = self._lanes
+        held = self._held_keys
+        may_be_held = bool(held) and not held.isdisjoint(delivery.order_keys)
+        if may_be_held and len(delivery.order_keys) > 1:
+            held.update(delivery.order_keys)
         if len(lanes) == 1:
-            lanes[0].offer(delivery)
+            lanes[0].offer(delivery, may_be_held=may_be_held)
         elif lanes:
             for index in lanes_of(delivery, self._lane_count):
-                lanes[index].offer(delivery)
+                lanes[index].offer(delivery, may_be_held=may_be_held)
 
     def wake(self) -> None:
         """Look at the queue anew: an operator or the store changed it."""
         self._meeting.reset()
+        self._held_keys.clear()
         for lane in self._lanes:
             lane.wake()
 
@@ -284,6 +292,7 @@ class OutboundChannel:
                     keys.update(each.order_keys)
         for window in windows:
             window.drop(held)
+        self._held_keys |= keys
 
     def _when_quiet(self) -> Deferred[None]:
         if not self._lanes:

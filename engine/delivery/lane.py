@@ -62,7 +62,12 @@ class Lane:
         self._sender = sender
         self._group = group
         self._seams = seams
-        self._window = Window(self._read_page, changed=self.advance, lost=self.stop)
+        self._window = Window(
+            self._read_page,
+            changed=self.advance,
+            lost=self.stop,
+            takes_offers=policy.on_park != "halt",
+        )
         #: others changed the queue; it is read anew as soon as nothing is in flight
         self._is_reset_due = False
         self._current: DueDelivery | None = None
@@ -85,9 +90,12 @@ class Lane:
 
     # -- what others say -------------------------------------------------------------------
 
-    def offer(self, delivery: DueDelivery) -> None:
+    def offer(self, delivery: DueDelivery, *, may_be_held: bool = False) -> None:
         """Take a delivery that was just committed."""
-        self._window.offer(delivery)
+        if may_be_held:
+            self._window.miss()
+        else:
+            self._window.offer(delivery)
         if self._current is None:
             self.advance()
 

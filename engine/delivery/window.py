@@ -34,6 +34,8 @@ class Window:
         read_page: reads from the store, elsewhere than on the loop.
         changed: called when there may be a new head.
         lost: called when the lane is not ours any more (its token is stale).
+        takes_offers: False where only the store knows what may go (behind a halt nothing may, and
+            the halt may be older than this process).
     """
 
     __slots__ = (
@@ -47,6 +49,7 @@ class Window:
         "_missed",
         "_page_size",
         "_read_page",
+        "_takes_offers",
         "_turn",
         "is_behind",
     )
@@ -57,10 +60,12 @@ class Window:
         *,
         changed: Callable[[], None],
         lost: Callable[[], None],
+        takes_offers: bool = True,
     ) -> None:
         self._read_page = read_page
         self._changed = changed
         self._lost = lost
+        self._takes_offers = takes_offers
         self._deliveries: deque[DueDelivery] = deque()
         self._bytes = 0
         self._last: DueDelivery | None = None
@@ -94,10 +99,18 @@ class Window:
         """Take a delivery that was just committed, unless older ones wait in the store."""
         if self.is_behind or self._is_reading:
             self._missed = True
-        elif len(self._deliveries) >= MOST_DELIVERIES or self._bytes >= MOST_BYTES:
+        elif (
+            not self._takes_offers
+            or len(self._deliveries) >= MOST_DELIVERIES
+            or self._bytes >= MOST_BYTES
+        ):
             self.is_behind = True
         else:
             self._append(delivery)
+
+    def miss(self) -> None:
+        """Look for a new delivery in the store: it may be held, which only the store knows."""
+        self._missed = self.is_behind = True
 
     def pop(self) -> None:
         """Take the head out: it is settled."""
