@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.config.yaml_tree import parse_tree
+from engine.model.errors import MedbusError
 
 SITE_FOLDERS = ("environments", "channels", "transforms", "sample_messages")
 #: keys whose value names a file of the site
@@ -26,9 +27,22 @@ def read_site_files(folder: Path | str) -> dict[str, bytes]:
 
     Files outside the site's own folders are read only where the YAML names them.
 
-    Effects: reads the folder; raises OSError when a file cannot be read.
+    Effects: reads the folder.
+
+    Raises:
+        MedbusError: a file of the site cannot be read.
     """
-    root = Path(folder)
+    try:
+        return _read_all(Path(folder))
+    except OSError as error:
+        raise MedbusError(
+            f"{error.filename} cannot be read: {error.strerror}",
+            code="RUN-043",
+            fix="check who owns it and its permissions",
+        ) from None
+
+
+def _read_all(root: Path) -> dict[str, bytes]:
     files: dict[str, bytes] = {}
     if (root / "medbus.yaml").is_file():
         files["medbus.yaml"] = (root / "medbus.yaml").read_bytes()
@@ -42,14 +56,16 @@ def read_site_files(folder: Path | str) -> dict[str, bytes]:
     return files
 
 
-def _walk(folder: Path) -> Iterator[Path]:
-    if not folder.is_dir():
+def _walk(folder: Path, above: frozenset[Path] = frozenset()) -> Iterator[Path]:
+    """Yield the files of a folder; a link to a folder above is not followed round in a circle."""
+    real = folder.resolve()
+    if not folder.is_dir() or real in above:
         return
     for path in sorted(folder.iterdir()):
         if path.name.startswith(".") or path.name == "__pycache__":
             continue
         if path.is_dir():
-            yield from _walk(path)
+            yield from _walk(path, above | {real})
         elif path.suffix not in _SKIPPED_SUFFIXES and path.stat().st_size <= MAX_FILE_BYTES:
             yield path
 
