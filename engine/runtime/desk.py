@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +16,7 @@ from engine.runtime.configuration import Configuration, rebuild_configuration
 from engine.runtime.python_workers import PythonWorkers
 from engine.runtime.store_access import StoreAccess
 from engine.security.keyring import KeyRing
-from engine.store.interface import AuditRecord, Store
+from engine.store.interface import AuditRecord, LedgerDifference, Store
 
 
 class RunningEngine(Protocol):
@@ -34,6 +34,10 @@ class RunningEngine(Protocol):
 
     def view_alarms(self) -> list[dict[str, Any]]:
         """Return what a person must look at now."""
+        ...
+
+    def ledger_differences(self) -> Sequence[LedgerDifference]:
+        """Return what the last recount found."""
         ...
 
     def draw_message_id(self, at: float) -> str:

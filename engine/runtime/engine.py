@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -38,7 +38,7 @@ from engine.runtime.respond import respond
 from engine.runtime.store_access import WriterAccess
 from engine.runtime.upkeep import Upkeep
 from engine.security.keyring import KeyRing
-from engine.store.interface import Store
+from engine.store.interface import LedgerDifference, Store
 from engine.store.writer import Writer
 
 log = logging.getLogger(__name__)
@@ -290,6 +290,10 @@ class Engine:
         """Return the alarms as they are this moment."""
         self.upkeep.look()
         return self.board.view(self.configuration.site)
+
+    def ledger_differences(self) -> Sequence[LedgerDifference]:
+        """Return what the last recount of the ledger found."""
+        return self.upkeep.ledger
 
     def draw_message_id(self, at: float) -> str:
         """Return a new message id."""

@@ -8,28 +8,22 @@ what was shown.
 
 from __future__ import annotations
 
-from collections import Counter, OrderedDict
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from engine.model.errors import Conflict, MedbusError, NotFound, Usage
-from engine.runtime import explain, house, overview, replays, rerun
+from engine.runtime import explain, house, overview, replays
 from engine.runtime.bodies import open_body
 from engine.runtime.desk import Desk, new_operation_id
-from engine.runtime.selection import (
-    LeftOut,
-    check_ids,
-    choose_deliveries,
-    parse_filter,
-)
+from engine.runtime.prepared import Prepared, prepare_change, prepare_replay
+from engine.runtime.selection import APPLIES, check_ids, parse_filter
 from engine.runtime.times import parse_when, show_at
 from engine.runtime.views import View, view_audit, view_message
 from engine.store.interface import (
     MessageFilter,
     Operation,
-    OperationItem,
     OperationReport,
-    OperationVerb,
     Switch,
 )
 
@@ -42,7 +36,7 @@ class Operations:
 
     def __init__(self, desk: Desk) -> None:
         self.desk = desk
-        self._prepared: OrderedDict[str, _Prepared] = OrderedDict()
+        self._prepared: OrderedDict[str, Prepared] = OrderedDict()
         self._verbs: dict[str, Callable[[str, Mapping[str, Any]], Any]] = {
             "status": self.status,
             "messages": self.messages,
@@ -143,9 +137,12 @@ class Operations:
         filters = asked.get("filters") or {}
         where = self._filter(filters) if filters or not ids else None
         if verb == "replay":
-            prepared = self._prepare_replay(ids, where, asked)
-        elif verb in ("requeue", "release", "cancel"):
-            prepared = self._prepare_change(verb, ids, where)
+            choice = _replay_choice(asked)
+            for outbound in choice.outbounds:
+                self._demand_outbound(outbound)
+            prepared = prepare_replay(self.desk, ids, where, choice)
+        elif verb in APPLIES:
+            prepared = prepare_change(self.desk, verb, ids, where)
         else:
             raise Usage(f"{verb!r} is nothing to be prepared")
         prepared.typed = " ".join([*ids, *(f"--{k} {v}" for k, v in filters.items())])
@@ -196,39 +193,6 @@ class Operations:
         plan = replays.plan(self.desk, ids, where, _replay_choice(asked))
         self.desk.audit(user, "replay_dry_run", " ".join(ids[:20]), str(asked.get("reason") or ""))
         return replays.dry_run(self.desk, plan)
-
-    def _prepare_change(self, verb: str, ids: list[str], where: MessageFilter | None) -> _Prepared:
-        chosen = choose_deliveries(self.desk.store, verb, ids, where)
-        prepared = _Prepared(OperationVerb(verb), left_out=chosen.left_out)
-        prepared.by_outbound.update((d.outbound, d.state.value) for d in chosen.deliveries)
-        if verb == "requeue":
-            prepared.items = rerun.plan(self.desk, chosen)
-            kept = {item.item_id for item in prepared.items}
-            prepared.by_outbound = Counter(
-                (d.outbound, d.state.value) for d in chosen.deliveries if d.delivery_id in kept
-            )
-        else:
-            prepared.items = [OperationItem(d.delivery_id) for d in chosen.deliveries]
-        prepared.count = len(prepared.items)
-        return prepared
-
-    def _prepare_replay(
-        self, ids: list[str], where: MessageFilter | None, asked: Mapping[str, Any]
-    ) -> _Prepared:
-        choice = _replay_choice(asked)
-        for outbound in choice.outbounds:
-            self._demand_outbound(outbound)
-        plan = replays.plan(self.desk, ids, where, choice)
-        prepared = _Prepared(OperationVerb.REPLAY, left_out=plan.left_out, replay=plan)
-        prepared.items = [OperationItem(message_id) for message_id in plan.message_ids]
-        prepared.by_outbound = plan.by_outbound
-        prepared.detail = {
-            "as": choice.replay_as,
-            "to": " ".join(choice.outbounds),
-            "deliveries": " ".join(sorted(plan.only_deliveries)),
-        }
-        prepared.count = len(prepared.items)
-        return prepared
 
     def _report(self, report: OperationReport, concerned: frozenset[str]) -> View:
         if self.desk.engine is not None:
@@ -388,26 +352,6 @@ class Operations:
                 f"there is no outbound channel {name!r}",
                 fix=f"there are {', '.join(sorted(known))}",
             )
-
-
-class _Prepared:
-    """An action that was shown and waits to be done."""
-
-    def __init__(
-        self,
-        verb: OperationVerb,
-        *,
-        left_out: list[LeftOut],
-        replay: replays.Plan | None = None,
-    ) -> None:
-        self.verb = verb
-        self.left_out = left_out
-        self.replay = replay
-        self.items: list[OperationItem] = []
-        self.count = 0
-        self.by_outbound: Counter[tuple[str, str]] = Counter()
-        self.typed = ""
-        self.detail: dict[str, str] = {}
 
 
 def _message_id(given: str) -> str:

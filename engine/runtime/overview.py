@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import shutil
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from importlib import metadata
-from typing import Any
 
 from engine.config.models.outbound import Outbound
 from engine.runtime.alarms import Facts, find_alarms, view_alarm
@@ -70,16 +70,24 @@ def _today(desk: Desk) -> str:
     return here.strftime("%Y%m%d")
 
 
-def view_ledgers(desk: Desk, days: Any) -> list[View]:
+def view_ledgers(desk: Desk, days: Sequence[str]) -> list[View]:
     """Return the ledger of some days, each line with what does not add up."""
-    lines = []
-    for day in days:
-        counted: dict[tuple[str, str], list[str]] = defaultdict(list)
-        for difference in desk.store.check_ledger(day):
-            counted[difference.inbound, difference.flow].append(difference.what)
-        for row in desk.store.ledger(day):
-            lines.append(view_ledger(row, tuple(counted[row.inbound, row.flow])))
-    return lines
+    counted: dict[tuple[str, str, str], list[str]] = defaultdict(list)
+    if desk.engine is not None:
+        # A running engine recounts all the time; counting rows for each look would be slow.
+        differences = list(desk.engine.ledger_differences())
+    else:
+        differences = [found for day in days for found in desk.store.check_ledger(day)]
+    for found in differences:
+        counted[found.day, found.inbound, found.flow].append(found.what)
+    return [
+        view_ledger(
+            row,
+            tuple(dict.fromkeys((*row.differences(), *counted[day, row.inbound, row.flow]))),
+        )
+        for day in days
+        for row in desk.store.ledger(day)
+    ]
 
 
 def view_alarms(desk: Desk) -> list[View]:

@@ -44,6 +44,8 @@ def run_engine(
     switch_off_core_dumps()
     close_umask()
     raise_file_limit()
+    # Loop and writer hand work to each other all the time: 5 ms of waiting for a turn is too long.
+    sys.setswitchinterval(0.0005)
     site_folder = site_folder.resolve()
     files = read_site_files(site_folder)
     data_folder = find_data_folder(site_folder, environ=environ, env_name=env_name)

@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 _LOOK_EVERY_S = 5
 _CERTIFICATES_EVERY_S = 3600
 #: a recount rests so many times as long as it took, and at least this long
-_RECOUNT_REST, _RECOUNT_LEAST_S = 20.0, 30.0
+_RECOUNT_REST, _RECOUNT_LEAST_S = 20.0, 5.0
 #: the hour of the site's night at which retention is applied
 _PRUNE_HOUR = 3
 #: a wall clock that moves so much more or less than the monotonic one has jumped
@@ -45,7 +45,8 @@ class Upkeep:
         self._engine = engine
         self._lock = threading.Lock()
         self._is_over = threading.Event()
-        self._ledger: tuple[LedgerDifference, ...] = ()
+        #: what the last recount found
+        self.ledger: tuple[LedgerDifference, ...] = ()
         self._certificates: list[tuple[str, float]] = []
         self._jump_s, self._jump_at = 0.0, 0.0
         self._offset_s = engine.clock.now() - engine.clock.monotonic()
@@ -110,7 +111,7 @@ class Upkeep:
                 started_at=engine.started_at,
                 paused=engine.paused(),
                 down_since=engine.exits.down_since(),
-                ledger=self._ledger,
+                ledger=self.ledger,
                 store_alarms=engine.store.alarms(),
                 disk_free_bytes=shutil.disk_usage(engine.data_folder).free,
                 certificates=self._certificates,
@@ -165,8 +166,8 @@ class Upkeep:
                     older = (older + 1) % (len(days) - 2)
                     chosen.append(days[older])
                 found = [d for day in chosen for d in store.check_ledger(day)]
-                kept = [d for d in self._ledger if d.day not in chosen and d.day in days]
-                self._ledger = tuple(kept + found)
+                kept = [d for d in self.ledger if d.day not in chosen and d.day in days]
+                self.ledger = tuple(kept + found)
             except MedbusError as error:
                 log.error("the ledger could not be recounted", exc_info=error)
             took_s = clock.monotonic() - began
