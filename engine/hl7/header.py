@@ -94,8 +94,8 @@ class Header:
     @property
     def message_type(self) -> str:
         """MSH-9.1^MSH-9.2, or only MSH-9.1 where there is no trigger."""
-        trigger = self.part(9, 2)
-        return f"{self.part(9, 1)}^{trigger}" if trigger else self.part(9, 1)
+        code, trigger = self.part(9, 1), self.part(9, 2)
+        return f"{code}^{trigger}" if trigger else code
 
     @property
     def control_id(self) -> str:

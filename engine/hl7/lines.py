@@ -83,7 +83,9 @@ def names_of(lines: list[str], separator: str) -> list[str]:
 def _name(line: str, separator: str) -> str:
     """Return the name of a segment, also where it is indented or in small letters."""
     name = line.split(separator, 1)[0].strip()
-    return name.upper() if len(name) == 3 and _NAME.fullmatch(name) else ""
+    if len(name) != 3 or not _NAME.fullmatch(name):
+        return ""
+    return name.upper() if name.isupper() or name.islower() else ""
 
 
 def line_warnings(text: str, separator: str) -> list[str]:

@@ -10,16 +10,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from engine.hl7.charset import codec_for, decode, is_plain_ascii, msh18_for, output_codec
+from engine.hl7.charset import codec_for, decode, msh18_for, output_codec
 from engine.hl7.delimiters import DEFAULT_DELIMITERS, Delimiters, parse_delimiters
 from engine.hl7.encoding import Leaving, encode_lines
 from engine.hl7.errors import Hl7Error, PathError
 from engine.hl7.header import Header, declared_charset, find_start
 from engine.hl7.lines import line_warnings, stray_lines
 from engine.hl7.path import FIRST, Path, parse_path
+from engine.hl7.segment import Segment
 from engine.hl7.structure import FIELD, level_of, recode
 from engine.hl7.tree import SegmentTree
 
+#: codecs that write exactly the bytes they read, so that a text can be written as a whole
+_ONE_TO_ONE = frozenset({"utf-8", "latin-1"})
 _USUAL = b"MSH|^~\\&|"
 
 
@@ -31,27 +34,17 @@ class Message(SegmentTree):
     ``""`` for HL7 null); writing makes what is missing and rewrites only what it names.
     """
 
-    __slots__ = (
-        "_codec",
-        "_default_codec",
-        "_is_ascii",
-        "_notes",
-        "_output_codec",
-        "_start",
-        "raw",
-    )
-
     #: the bytes as they were received
     raw: bytes
     #: where MSH begins in raw
-    _start: int
+    _start = 0
     #: whether raw is ASCII throughout
     _is_ascii: bool
     #: None until asked for, in a message that is ASCII throughout
-    _codec: str | None
-    _default_codec: str | None
-    _output_codec: str | None
-    _notes: tuple[str, ...]
+    _codec: str | None = None
+    _default_codec: str | None = None
+    _output_codec: str | None = None
+    _notes: tuple[str, ...] = ()
 
     @classmethod
     def parse(
@@ -70,26 +63,26 @@ class Message(SegmentTree):
         """
         self = cls.__new__(cls)
         self.raw = raw
-        self._start = start = 0 if raw.startswith(_USUAL) else find_start(raw)
-        if start:
-            raw = raw[start:]
-        default = None if charset is None else _codec(charset)
-        force = None if force_charset is None else _codec(force_charset)
-        self._is_ascii = is_plain_ascii(raw)
+        if not raw.startswith(_USUAL):
+            self._start = find_start(raw)
+            raw = raw[self._start :]
+        if charset is not None:
+            self._default_codec = _codec(charset)
+        if force_charset is not None:
+            self._codec = _codec(force_charset)
+        self._is_ascii = raw.isascii() and b"\x1b" not in raw
         if self._is_ascii:
             # Which codec an edit would need is asked when an edit brings such characters.
-            self._text, self._codec, self._notes = raw.decode("ascii"), force, ()
+            text = raw.decode("ascii")
         else:
             declared = declared_charset(raw, 0, raw[3:4])
-            self._text, self._codec, self._notes = decode(
-                raw, declared=declared, default=default, force=force
+            text, self._codec, self._notes = decode(
+                raw, declared=declared, default=self._default_codec, force=self._codec
             )
-        text = self._text
+        self._text = text
         usual = text.startswith("MSH|^~\\&|")
         self.delimiters = DEFAULT_DELIMITERS if usual else parse_delimiters(text)
-        self._default_codec = default
-        self._output_codec = self._entries = None
-        self.is_edited = False
+        self._found = {}
         return self
 
     def __repr__(self) -> str:
@@ -100,7 +93,12 @@ class Message(SegmentTree):
     @property
     def header(self) -> Header:
         """The facts of MSH as they are now."""
-        return Header(self._segment(0).fields(), self.delimiters, self._codec or "ascii")
+        return Header(self._msh().fields(), self.delimiters, self._codec or "ascii")
+
+    def _msh(self) -> Segment:
+        first = self.first("MSH")
+        assert first is not None
+        return first
 
     @property
     def charset(self) -> str:
@@ -138,7 +136,9 @@ class Message(SegmentTree):
             path = parse_path(path)
         if path.is_plain:
             first = self.first(path.segment)
-            return "" if first is None else first.get(path)
+            if first is None:
+                return ""
+            return first.get_quickly(path) if path.quick_field else first.get(path)
         for segment in self.select(path):
             found = segment.find_all(path)
             if found:
@@ -232,7 +232,7 @@ class Message(SegmentTree):
         """
         codec = _codec(name)
         if codec_for(self.declared_charset) != codec:
-            msh = self._segment(0)
+            msh = self._msh()
             msh.set(18, msh18_for(codec))
             if msh.find(20):
                 msh.set(20, "")
@@ -256,13 +256,28 @@ class Message(SegmentTree):
             return leaving.encode()
         if not self.is_edited:
             return self.raw
-        entries = self._entries or self._load()
-        if self._ends is None and (self._is_ascii or self._output_codec):
-            texts = [entry if isinstance(entry, str) else entry.text for entry in entries]
-            text = self._line_end.join(texts) + self._tail
+        text = self._whole_text()
+        if text is not None:
+            lead = self.raw[: self._start] if self._start else b""
             if text.isascii():
-                return self.raw[: self._start] + text.encode("ascii")
+                return lead + text.encode("ascii")
+            if self._output_codec is None and self._codec in _ONE_TO_ONE:
+                return lead + text.encode(self._codec, "surrogateescape")
+        if self._entries is None:
+            self._load()
         return encode_lines(self._all(), self._leaving())
+
+    def _whole_text(self) -> str | None:
+        """Return what leaves, where its bytes follow from the text alone."""
+        if not self._is_ascii and self._output_codec is None and self._codec not in _ONE_TO_ONE:
+            return None
+        entries = self._entries
+        if entries is None:
+            return self._spliced()
+        if self._ends is not None:
+            return None
+        texts = [entry if isinstance(entry, str) else entry.text for entry in entries]
+        return self._line_end.join(texts) + self._tail
 
     def _leaving(self) -> Leaving:
         codec = self._output_codec or self.charset
@@ -280,12 +295,15 @@ class Message(SegmentTree):
     def copy(self) -> Message:
         """Return an independent message; lines nobody looked into are shared."""
         copied = Message.__new__(Message)
-        for name in _COPIED:
-            setattr(copied, name, getattr(self, name))
+        copied.__dict__.update(self.__dict__)
         entries = self._entries
-        copied._entries = None
-        if entries is not None:
-            copied._line_end, copied._ends, copied._tail = self._line_end, self._ends, self._tail
+        if entries is None:
+            copied._found = {
+                name: (segment.clone(copied), start, stop)
+                for name, (segment, start, stop) in self._found.items()
+            }
+        else:
+            copied._found = {}
             copied._names = self._names.copy()
             copied._entries = [
                 entry if isinstance(entry, str) else entry.clone(copied) for entry in entries
@@ -297,9 +315,6 @@ class Message(SegmentTree):
         import hl7
 
         return hl7.parse("\r".join(segment.text for segment in self._all() if segment.text))
-
-
-_COPIED = ("_text", "delimiters", "is_edited", *Message.__slots__)
 
 
 def _codec(name: str) -> str:

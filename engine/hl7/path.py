@@ -97,6 +97,8 @@ class Path:
     has_all: bool = _slot(init=False, repr=False, compare=False)
     #: whether segment and repetition are both simply the first
     is_plain: bool = _slot(init=False, repr=False, compare=False)
+    #: the field number where it is plain, and beyond the fields of a header that are never cut
+    quick_field: int = _slot(init=False, repr=False, compare=False)
     #: whether it means a field with all its repetitions
     is_whole_field: bool = _slot(init=False, repr=False, compare=False)
 
@@ -109,7 +111,9 @@ class Path:
             put(self, "repetition", FIRST)
         repetition_is_first = self.repetition == FIRST
         put(self, "has_all", ALL in (self.segment_selector, self.repetition))
-        put(self, "is_plain", self.segment_selector == FIRST and repetition_is_first)
+        plain = self.segment_selector == FIRST and repetition_is_first
+        put(self, "is_plain", plain)
+        put(self, "quick_field", self.field if plain and self.field and self.field > 2 else 0)
         whole = self.field is not None and self.component is None and repetition_is_first
         put(self, "is_whole_field", whole)
 

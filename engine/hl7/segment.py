@@ -65,6 +65,12 @@ class Segment:
         return self._text is not None and self.origin is not None
 
     @property
+    def is_proper(self) -> bool:
+        """Whether it begins with its name and has a field: not bare, indented, in small letters."""
+        fields = self.fields()
+        return fields[0] == self.name and len(fields) > 1
+
+    @property
     def text(self) -> str:
         """The segment as it leaves, without its line end."""
         if self._text is not None:
@@ -118,14 +124,14 @@ class Segment:
     def get(self, path: FieldPath) -> str:
         """Return the first value at *path* as text, escapes resolved; "" when absent or empty."""
         own = self._own(path)
-        number = own.field
-        if own.is_plain and number is not None and number > 2:
-            return self._get_plain(own, number)
+        if own.quick_field:
+            return self.get_quickly(own)
         found = self.find_all(own)
         return self.as_text(own, found[0]) if found else ""
 
-    def _get_plain(self, path: Path, number: int) -> str:
-        """Return what `get` would, for a path without selectors: the common case, made quick."""
+    def get_quickly(self, path: Path) -> str:
+        """Return what `get` would, for a path of this segment that has a quick_field."""
+        number = path.quick_field
         fields = self._fields or self.fields()
         value = fields[number] if number < len(fields) else ""
         if not value:

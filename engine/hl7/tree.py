@@ -1,8 +1,10 @@
 """
-The segments of a message: strings until somebody looks into one, then live views.
+The segments of a message: text until somebody looks into one, then live views.
 
-Rules of this file: `_names` and `_entries` always have the same length; as long as nothing
-was moved, an entry's position is its line in the received text.
+Rules of this file: as long as only first segments are asked for by their names, they are
+found in the text and nothing else is cut (`_found`); then the text is cut into lines, once,
+and `_names` and `_entries` go side by side. As long as nothing was moved, an entry's
+position is its line in the received text.
 """
 
 from __future__ import annotations
@@ -16,28 +18,22 @@ from engine.hl7.lines import cut_lines, names_of
 from engine.hl7.path import FIRST, Append, Index, Last, Path, Where, parse_path
 from engine.hl7.segment import Segment
 
+#: a segment with where it begins and ends in the text
+_Found = tuple[Segment, int, int]
+
 
 class SegmentTree:
     """What a message is as a list of segments; use `Message`."""
 
-    __slots__ = (
-        "_ends",
-        "_entries",
-        "_line_end",
-        "_names",
-        "_tail",
-        "_text",
-        "delimiters",
-        "is_edited",
-    )
-
     #: as the message declares them
     delimiters: Delimiters
     #: whether what leaves differs from what came
-    is_edited: bool
+    is_edited = False
     _text: str
-    #: None until the first touch
-    _entries: list[str | Segment] | None
+    #: first segments by name, as long as no more was asked for
+    _found: dict[str, _Found]
+    #: None until the text was cut into lines
+    _entries: list[str | Segment] | None = None
     _names: list[str]
     _line_end: str
     #: the end of each received line where they differ, else None
@@ -50,8 +46,64 @@ class SegmentTree:
         lines, self._line_end, self._ends, self._tail = cut_lines(self._text)
         self._names = names_of(lines, self.delimiters.field)
         entries: list[str | Segment] = [*lines]
+        for segment, start, _ in self._found.values():
+            at = segment.origin = self._text.count(self._line_end, 0, start)
+            entries[at] = segment
         self._entries = entries
         return entries
+
+    def first(self, name: str) -> Segment | None:
+        """Return the first segment called *name*; one that is properly written goes first."""
+        if self._entries is None:
+            found = self._found.get(name)
+            return found[0] if found is not None else self._find(name)
+        proper = name + self.delimiters.field
+        odd: Segment | None = None
+        for at, known in enumerate(self._names):
+            if known == name:
+                entry = self._entries[at]
+                if isinstance(entry, Segment) or entry.startswith(proper):
+                    segment = self._segment(at)
+                    if segment.is_proper:
+                        return segment
+                odd = odd or self._segment(at)
+        return odd
+
+    def _find(self, name: str) -> Segment | None:
+        """Find the first segment in the text; cut the text where that does not settle it."""
+        text = self._text
+        has_cr = "\r" in text
+        if has_cr and "\n" in text:
+            self._load()
+            return self.first(name)
+        end = "\r" if has_cr else "\n"
+        start = 0
+        if name != "MSH":
+            start = text.find(f"{end}{name}{self.delimiters.field}") + 1
+            if not start:
+                if name not in text and name.lower() not in text:
+                    return None
+                # Perhaps written in small letters, indented or bare.
+                self._load()
+                return self.first(name)
+        stop = text.find(end, start)
+        if stop < 0:
+            stop = len(text)
+        segment = Segment(self, name, text[start:stop], 0)
+        self._found[name] = (segment, start, stop)
+        return segment
+
+    def _spliced(self) -> str:
+        """Return the text with the segments that were written to, before it was ever cut."""
+        text = self._text
+        edited = [found for found in self._found.values() if not found[0].is_untouched]
+        if len(edited) == 1:
+            segment, start, stop = edited[0]
+            return text[:start] + segment.text + text[stop:]
+        # From the end on, so that what was not yet replaced keeps its place.
+        for segment, start, stop in sorted(edited, key=_start, reverse=True):
+            text = text[:start] + segment.text + text[stop:]
+        return text
 
     def _segment(self, at: int) -> Segment:
         """Return the segment at position *at*, made from its line if need be."""
@@ -79,15 +131,6 @@ class SegmentTree:
         if self._entries is None:
             self._load()
         return [self._segment(at) for at, found in enumerate(self._names) if found == name]
-
-    def first(self, name: str) -> Segment | None:
-        """Return the first segment called *name*."""
-        if self._entries is None:
-            self._load()
-        try:
-            return self._segment(self._names.index(name))
-        except ValueError:
-            return None
 
     def select(self, path: str | Path) -> list[Segment]:
         """Return the segments *path* means, in their order; none when there are none."""
@@ -181,3 +224,7 @@ class SegmentTree:
         names = self._names
         last = len(names) - 1 - names[::-1].index(name) if name in names else len(names) - 1
         return self.insert_segment(last + 1, name)
+
+
+def _start(found: _Found) -> int:
+    return found[1]
