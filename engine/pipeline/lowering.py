@@ -24,8 +24,7 @@ from engine.pipeline.loops import Element, elements_of
 from engine.pipeline.paths_in_jinja import PATH_PREFIX
 from engine.pipeline.run import Run
 from engine.pipeline.syntax import ENVIRONMENT
-from engine.pipeline.text_filters import MOST_TEXT
-from engine.pipeline.values import Value, join_texts, kind_of
+from engine.pipeline.values import Value, check_length, join_texts, kind_of
 
 #: the name the bound run has inside Jinja; no analyst can write it
 BOUND = "bound__"
@@ -268,8 +267,7 @@ def _with_run(bound: Bound, name: str, *arguments: Value, **named: Value) -> Val
 def _write(value: Value, bound: Bound) -> str:
     text = bound.write(value)
     bound.written += len(text)
-    if bound.written > MOST_TEXT:
-        raise StepFailed(f"the template's output is longer than {MOST_TEXT:,} characters")
+    check_length(bound.written)
     return text
 
 

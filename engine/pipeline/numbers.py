@@ -53,16 +53,16 @@ def times(value: Value, factor: Value) -> Decimal | Quantity:
     number, by = number_of(value, what="times"), plain_number_of(factor, what="times")
     if isinstance(number, Quantity):
         comparator = number.comparator if by >= 0 else number.comparator.translate(_TURNED)
-        return Quantity(comparator, number.number * by)
-    return number * by
+        return Quantity(comparator, _WIDE.multiply(number.number, by))
+    return _WIDE.multiply(number, by)
 
 
 def plus(value: Value, addend: Value) -> Decimal | Quantity:
     """Add; a comparator is kept."""
     number, more = number_of(value, what="plus"), plain_number_of(addend, what="plus")
     if isinstance(number, Quantity):
-        return Quantity(number.comparator, number.number + more)
-    return number + more
+        return Quantity(number.comparator, _WIDE.add(number.number, more))
+    return _WIDE.add(number, more)
 
 
 def round_to(value: Value, decimals: Value) -> Decimal | Quantity:

@@ -14,6 +14,7 @@ from re import _constants, _parser  # type: ignore[attr-defined]
 from typing import Any
 
 from engine.pipeline.failures import LanguageError, StepFailed
+from engine.pipeline.values import check_length
 
 #: steps of the matcher one search may cost at worst, about two seconds
 _WORST_STEPS = 2 * 10**8
@@ -46,6 +47,10 @@ class Regex:
     def replace(self, text: str, replacement: str) -> str:
         """Return *text* with every match replaced; ``\\1`` means the first group."""
         self._check(text)
+        # Counted before it is made: a short pattern and a long replacement can fill the memory.
+        count = sum(1 for _ in self.pattern.finditer(text))
+        groups = replacement.count("\\") * len(text)
+        check_length(len(text) + count * len(replacement) + (groups if count > 1 else 0))
         return self.pattern.sub(replacement, text)
 
     def _check(self, text: str) -> None:

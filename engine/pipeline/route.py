@@ -67,7 +67,7 @@ def run_inbound(
     work = _Work(compiled, message, arrived, only_outbounds, recorder)
     run = work.new_run()
     failure = (yield from work.clean_up(run)) if compiled.steps else None
-    header = message.header
+    header = run.message.header
     code, trigger = header.message_code, header.trigger
     for route in compiled.routes:
         if only_routes is None or route.name in only_routes:

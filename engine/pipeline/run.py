@@ -14,6 +14,7 @@ from engine.hl7.message import Message
 from engine.hl7.path import FIRST, All, Append, Path
 from engine.hl7.segment import Segment
 from engine.hl7.structure import level_of, recode, shift
+from engine.pipeline.arrangement import Arrangement
 from engine.pipeline.context import Arrived, moment_at
 from engine.pipeline.failures import StepFailed
 from engine.pipeline.scope import Scope, choose_segments, in_repetition
@@ -30,6 +31,7 @@ class Run:
     """One message on its way through steps."""
 
     __slots__ = (
+        "_arrangement",
         "_control_id",
         "arrived",
         "delivery_id",
@@ -65,6 +67,7 @@ class Run:
         #: the message as it was received
         self.received = received or message
         self._control_id: str | None = None
+        self._arrangement = Arrangement()
         self.delivery_id = ""
         #: name of the output that an emit step makes of it, or ""
         self.output = ""
@@ -219,19 +222,30 @@ class Run:
 
     def insert_after(self, after: Segment | None, name: str) -> Segment:
         """Return a new segment *name* put behind *after* (None: behind the last at hand)."""
-        if after is None:
-            at_hand = self.segments()
-            after = at_hand[-1] if at_hand else None
-        index = len(self.message.segments()) if after is None else after.index + 1
-        segment = self.message.insert_segment(index, name)
-        if self.scope is not None:
-            self.scope.take_in(after, segment)
+        if self.scope is None:
+            index = len(self.message.segments()) if after is None else after.index + 1
+            return self.message.insert_segment(index, name)
+        anchor = after or self.scope.last
+        segment = Segment(self.message, name, name, None)
+        self._arrangement.put(anchor, segment)
+        self.scope.take_in(anchor, segment)
         return segment
+
+    def remove(self, segments: list[Segment]) -> None:
+        """Take *segments* out of the message."""
+        if not segments:
+            return
+        if self.scope is None:
+            self.message.remove_segments(segments)
+            return
+        self._arrangement.take_out(segments)
+        self.scope.let_go(segments)
 
     def reorder(self, old: list[Segment], new: list[Segment]) -> None:
         """Put the segments *new* in the places of *old*, which are the same in other order."""
         if [id(s) for s in old] == [id(s) for s in new]:
             return
+        self.arrange()
         places = {id(before): after for before, after in zip(old, new, strict=True)}
         self.message.set_segments([places.get(id(s), s) for s in self.message.segments()])
         scope = self.scope
@@ -239,13 +253,11 @@ class Run:
             scope.segments[:] = [places.get(id(s), s) for s in scope.segments]
             scope = scope.parent
 
-    def remove(self, segments: list[Segment]) -> None:
-        """Take *segments* out of the message."""
-        if not segments:
-            return
-        self.message.remove_segments(segments)
-        if self.scope is not None:
-            self.scope.let_go(segments)
+    def arrange(self) -> None:
+        """Do to the message what a loop has put in and taken out."""
+        if self._arrangement.changes():
+            self.message.set_segments(self._arrangement.arranged(self.message.segments()))
+            self._arrangement = Arrangement()
 
     def _writable(self, path: Path) -> list[Segment]:
         """Return where to write; a segment that is missing is made."""

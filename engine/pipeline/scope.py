@@ -71,6 +71,11 @@ class Scope:
         self._loop = loop
         self._start = segments[0]
 
+    @property
+    def last(self) -> Segment:
+        """The element's last segment, or its first where all were taken out."""
+        return self.segments[-1] if self.segments else self._start
+
     def find_segments(self, name: str) -> list[Segment]:
         """Return the segments that *name* means here; empty where there is none."""
         found = [segment for segment in self.segments if segment.name == name]
@@ -88,12 +93,13 @@ class Scope:
             return in_repetition(path, self.repetition) if path.repetition == FIRST else path
         return self.parent.narrow(path) if self.parent is not None else path
 
-    def take_in(self, after: Segment | None, segment: Segment) -> None:
+    def take_in(self, after: Segment, segment: Segment) -> None:
         """Note that *segment* was put behind *after*, here and in what encloses this."""
         scope: Scope | None = self
         while scope is not None:
-            known = [id(s) for s in scope.segments]
-            at = known.index(id(after)) + 1 if after is not None and id(after) in known else None
+            at = next((at for at, s in enumerate(scope.segments, 1) if s is after), None)
+            if at is None and not scope.segments:
+                at = 0
             if at is not None:
                 scope.segments.insert(at, segment)
             scope = scope.parent

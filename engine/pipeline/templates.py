@@ -24,8 +24,7 @@ from engine.pipeline.lowering import BOUND, Bound, Lowering
 from engine.pipeline.run import Run
 from engine.pipeline.syntax import ENVIRONMENT, ParsedTemplate, parse_template
 from engine.pipeline.template_checks import check_body
-from engine.pipeline.text_filters import bounded
-from engine.pipeline.values import Raw, Value, text_of
+from engine.pipeline.values import Raw, Value, join_texts, text_of
 
 Functions = Mapping[str, Callable[..., Value]]
 #: how values are written
@@ -142,7 +141,7 @@ def _with_closures(
         texts = [
             literal(part) if isinstance(part, str) else write(part(run)) for part in parts
         ]  # fmt: skip
-        return bounded("".join(texts))
+        return join_texts(texts)
 
     return render
 
@@ -160,7 +159,7 @@ def _with_jinja(
         scope = run.scope
         try:
             context = compiled.new_context({BOUND: bound})
-            return bounded("".join(compiled.root_render_func(context)))
+            return join_texts(compiled.root_render_func(context))
         finally:
             run.scope = scope
 

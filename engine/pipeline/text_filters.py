@@ -13,10 +13,8 @@ from engine.pipeline.chinese_names import split_chinese_name
 from engine.pipeline.failures import StepFailed
 from engine.pipeline.numbers import plain_number_of
 from engine.pipeline.regexes import compile_regex
-from engine.pipeline.values import NULL, Null, Raw, Value, text_of
+from engine.pipeline.values import NULL, Null, Raw, Value, check_length, text_of
 
-#: longest text a filter may make
-MOST_TEXT = 16_000_000
 _MOST_PADDING = 10_000
 _WORD = re.compile(r"[^\W\d_]+")
 
@@ -96,17 +94,18 @@ def replace(value: Value, old: Value, new: Value) -> str:
     """Return the text with every *old* turned into *new*."""
     if isinstance(value, Null):
         return value
-    sought = text_of(old)
+    text, sought, instead = text_of(value), text_of(old), text_of(new)
     if not sought:
         raise StepFailed("replace needs a text to look for")
-    return bounded(text_of(value).replace(sought, text_of(new)))
+    check_length(len(text) + text.count(sought) * len(instead))
+    return text.replace(sought, instead)
 
 
 def regex_replace(value: Value, pattern: Value, replacement: Value) -> str:
     """Return the text with every match of *pattern* replaced; ``\\1`` is the first group."""
     if isinstance(value, Null):
         return value
-    return bounded(compile_regex(pattern).replace(text_of(value), text_of(replacement)))
+    return compile_regex(pattern).replace(text_of(value), text_of(replacement))
 
 
 def matches(value: Value, pattern: Value) -> bool:
@@ -137,7 +136,9 @@ def join(value: Value, separator: Value = "") -> str:
     if not isinstance(value, list | tuple):
         return text_of(value)
     mark = text_of(separator)
-    return bounded(mark.join([text_of(item) for item in value if item]))
+    texts = [text_of(item) for item in value if item]
+    check_length(sum([len(text) for text in texts]) + len(mark) * len(texts))
+    return mark.join(texts)
 
 
 def default(value: Value, other: Value) -> Value:
@@ -162,10 +163,3 @@ def whole(value: Value, what: str, *, least: int = 0) -> int:
     if number != int(number) or number < least:
         raise StepFailed(f"{what} needs a whole number from {least}")
     return int(number)
-
-
-def bounded(text: str) -> str:
-    """Return *text*; raises StepFailed where it grew beyond all measure."""
-    if len(text) > MOST_TEXT:
-        raise StepFailed(f"the result is longer than {MOST_TEXT:,} characters")
-    return text

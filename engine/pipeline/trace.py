@@ -83,6 +83,7 @@ class Recorder:
     def begin(self, step: Step, run: Run) -> StepRecord:
         """The step is about to run."""
         record = self._record(step, run, "run")
+        run.arrange()
         record.before = run.message.copy()
         self.records.append(record)
         self._open.append(record)
@@ -94,6 +95,7 @@ class Recorder:
             pass
         record.outcome = outcome
         if outcome != "failed":
+            run.arrange()
             record.after = run.message.copy()
 
     def note_branch(self, number: int) -> None:

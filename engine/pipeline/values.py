@@ -15,6 +15,9 @@ from engine.pipeline.failures import StepFailed
 
 Value = Any
 
+#: longest text that is made
+MOST_TEXT = 16_000_000
+
 
 class Null(str):
     """The HL7 null: two double quotes. Falsy, prints as itself, so its meaning is passed on."""
@@ -215,4 +218,12 @@ def _refuse_pair(left_kind: str, right_kind: str, verb: str) -> None:
 
 def join_texts(values: Iterable[Value]) -> str:
     """Return the values one after the other as text (the ~ of expressions)."""
-    return "".join([text_of(value) for value in values])
+    texts = [text_of(value) for value in values]
+    check_length(sum([len(text) for text in texts]))
+    return "".join(texts)
+
+
+def check_length(length: int) -> None:
+    """Raise StepFailed where a text would grow beyond all measure; asked before it is made."""
+    if length > MOST_TEXT:
+        raise StepFailed(f"the result is longer than {MOST_TEXT:,} characters")

@@ -138,3 +138,28 @@ def test_every_filter_is_explained_by_an_example_that_compiles(name: str) -> Non
         ]
     else:
         assert template is not None, [str(objection) for objection in objections]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "PID-9 | replace('x', PID-10)",
+        "PID-9 | regex_replace('x', PID-10)",
+        "PID-10 ~ PID-10 ~ PID-10 ~ PID-10 ~ PID-10 ~ PID-10 ~ PID-10 ~ PID-10 ~ PID-10",
+    ],
+)
+def test_no_filter_makes_a_text_without_bound(text: str) -> None:
+    """The size is worked out before the text is made."""
+    message = ADT.replace("|M\r", "|M|" + "x" * 10_000 + "|" + "y" * 2_000_000 + "\r")
+    with pytest.raises(StepFailed, match="longer than"):
+        shown(text, message)
+
+
+def test_sums_of_long_numbers_stay_exact() -> None:
+    """Nothing is rounded that was not asked to be."""
+    long = "123456789012345678901234.123456789012"
+    assert (
+        shown(f"'{long}' | times('1.0001') | decimals(15)")
+        == "123469134691246913469124.246869134690901"
+    )
+    assert shown(f"'{long}' | plus('0.000000000001')") == "123456789012345678901234.123456789013"

@@ -421,3 +421,10 @@ def test_arrival_in_another_zone_prints_in_that_zone() -> None:
     assert isinstance(arrived, Arrived)
     result: Any = routed([{"set": {"PID-9.1": "{{ received_at }}"}}], arrived=arrived)
     assert b"20261101033000+0100" in result.deliveries[0].body
+
+
+def test_routes_see_the_type_as_the_clean_up_left_it() -> None:
+    """A sender's wrong MSH-9 is put right before routing."""
+    result = routed([], inbound={"steps": [{"set": {"MSH-9.2": "A08"}}]},
+                    route={"types": ["ADT^A08"]})  # fmt: skip
+    assert result.routes[0].outcome is RouteOutcome.QUEUED

@@ -557,3 +557,38 @@ def test_a_value_that_cannot_be_made_names_the_place_it_was_for() -> None:
     park = park_of([{"let": {"value": "{{ PID-5.1 | number }}"}}])
     assert (park.step, park.path) == ("1", "PID-5.1")
     assert "doe" not in park.reason
+
+
+def test_thousands_of_segments_are_changed_and_split_in_reasonable_work() -> None:
+    """The work of a loop or a split grows with the message, not with its square."""
+    many = RESULTS + "".join(f"OBX|{n}|NM|z||{n}\rNTE|1||x\r" for n in range(3, 2003))
+    add = {"add_segment": {"segment": "NTE", "after": "OBX", "fields": {"3": "{{ OBX-5 }}"}}}
+    done = output([{"each": "OBX", "steps": [add, {"clear": ["OBX-8"]}]}], many)
+    assert done.segment_names()[-6:] == ["OBX", "NTE", "NTE", "OBX", "NTE", "NTE"]
+    assert done.get_all("NTE[*]-3")[-2:] == ["2002", "x"]
+    drop = [{"each": {"group": "OBX"}, "steps": [{"drop_segments": ["NTE"]}]}]
+    assert "NTE" not in output(drop, many).segment_names()
+    parts = routed([{"split": {"group": "OBX", "header": ["PID"]}}], many).deliveries
+    assert len(parts) == 2004
+    assert (parts[-1].body or b"").decode().split("\r")[1:] == [
+        "PID|1||1", "OBX|2002|NM|z||2002", "NTE|1||x", "",
+    ]  # fmt: skip
+
+
+def test_what_a_loop_puts_in_and_takes_out_adds_up() -> None:
+    """Several additions, a removal and an inner loop on the same element."""
+    steps = [{"each": {"group": "OBR", "lead": ["ORC"]}, "steps": [
+        {"drop_segments": ["NTE"]},
+        {"each": "OBX", "steps": [{"add_segment": {"segment": "NTE", "after": "OBX",
+                                                   "fields": {"3": "a{{ OBX-1 }}"}}},
+                                  {"add_segment": {"segment": "NTE", "after": "NTE",
+                                                   "fields": {"3": "b"}}},
+                                  {"add_segment": {"segment": "ZZ1", "after": "OBX"}}]},
+        {"add_segment": {"segment": "ZZ2", "at": "group_end"}},
+        {"drop_segments": ["ZZ1"], "when": "ORC-2 == 'O2'"}]}]  # fmt: skip
+    done = output(steps, ORU)
+    assert done.segment_names() == [
+        "MSH", "PID", "NTE", "ORC", "OBR", "OBX", "ZZ1", "NTE", "NTE", "OBX", "ZZ1", "NTE", "NTE",
+        "ZZ2", "ORC", "OBR", "OBX", "NTE", "NTE", "ZDS", "ZZ2",
+    ]  # fmt: skip
+    assert done.get_all("NTE[*]-3") == ["about the patient", "a1", "b", "a2", "b", "a1", "b"]

@@ -83,6 +83,8 @@ class _Each:
                     return []
         finally:
             run.scope = outer
+        if outer is None:
+            run.arrange()
         return [run]
 
 
@@ -174,15 +176,15 @@ def build_split(
         if not groups:
             return [run]
         first = segments.index(groups[0][0])
-        top = [at for at, s in enumerate(segments[:first]) if s.name in header]
-        places = {id(segment): at for at, segment in enumerate(segments)}
+        top = [segment for segment in segments[:first] if segment.name in header]
+        if len(groups) == 1 and len(top) + len(groups[0]) == len(segments):
+            return [run]
+        shared = run.message.copy()
+        shared.set_segments([segment.clone(shared) for segment in top])
         parts = []
         for part, members in enumerate(groups, 1):
-            message = run.message.copy()
-            own = message.segments()
-            kept = top + [places[id(segment)] for segment in members]
-            if len(kept) < len(own):
-                message.set_segments([own[at] for at in kept])
+            message = shared.copy()
+            message.set_segments([*message.segments(), *(s.clone(message) for s in members)])
             one = run.branch(message)
             one.part = part
             parts.append(one)
