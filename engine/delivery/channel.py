@@ -290,9 +290,12 @@ class OutboundChannel:
                 held.add(each.delivery_id)
                 if len(each.order_keys) > 1:
                     keys.update(each.order_keys)
+        self._held_keys |= keys
+        self._meeting.forget(held)
         for window in windows:
             window.drop(held)
-        self._held_keys |= keys
+        for lane in self._lanes:
+            lane.advance()
 
     def _when_quiet(self) -> Deferred[None]:
         if not self._lanes:

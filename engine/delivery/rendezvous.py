@@ -8,6 +8,7 @@ Every lane goes in accept order, so two lanes never wait for each other.
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Iterable
 
 from engine.model.records import DueDelivery
 
@@ -66,6 +67,11 @@ class Rendezvous:
     def is_gone(self, delivery: DueDelivery) -> bool:
         """Return whether *delivery* was settled by another lane."""
         return delivery.delivery_id in self._gone
+
+    def forget(self, delivery_ids: Iterable[str]) -> None:
+        """Forget who stands at deliveries that are held now."""
+        for delivery_id in delivery_ids:
+            self._standing.pop(delivery_id, None)
 
     def reset(self) -> None:
         """Forget who stands where: the queues are read anew."""

@@ -1,0 +1,415 @@
+"""
+Lanes over a store, with everything that can go wrong, in an order that one number decides.
+
+The world is the store (it survives crashes), the receiver (it never forgets), and one engine at a
+time. Each step is drawn from the seed: a message comes, a batch is committed, a page is read or
+told, the receiver answers somehow, time passes, an operator acts, the engine crashes.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from twisted.internet.testing import MemoryReactorClock
+
+from engine.delivery.channel import OutboundChannel
+from engine.delivery.lane_seams import LaneSeams
+from engine.delivery.policy import DeliveryPolicy
+from engine.delivery.rendezvous import lanes_of
+from engine.delivery.settlement import (
+    Decision,
+    Try,
+    decide_on_ack,
+    decide_on_timeout,
+    decide_on_trouble,
+)
+from engine.hl7.ack import Ack, AckLevel, Verdict
+from engine.model.records import Accepted, DueDelivery
+from engine.model.retry import Backoff, RetryBudget
+from engine.model.states import AttemptOutcome, DeliveryState, ParkCode
+from engine.store.ids import K_BITS
+from engine.store.memory_store import MemoryStore
+from engine.store.records import (
+    MessageFilter,
+    Operation,
+    OperationItem,
+    OperationVerb,
+    Settled,
+)
+from tests.store.builders import arrival, delivery
+from tests.support.lanes import EPOCH, ReactorTime
+
+VERDICTS = {"A": Verdict.ACCEPT, "E": Verdict.ERROR, "R": Verdict.REJECT}
+
+
+class OrderBroken(AssertionError):
+    """Something went out that had to wait."""
+
+
+@dataclass
+class Facts:
+    """What the world knows of one delivery, whatever engines come and go."""
+
+    name: str
+    seq: int
+    keys: tuple[bytes, ...]
+    #: how often the receiver took it
+    taken: int = 0
+    #: an engine heard the receiver's AA
+    heard: bool = False
+    #: tries after which the engine could not know
+    unheard: int = 0
+    #: an operator let the followers pass, or moved it
+    is_out_of_order: bool = False
+    #: it waited behind a parked one: others of its lane, not of its keys, may have passed
+    was_held: bool = False
+
+
+class SimulatedSender:
+    """Holds a try until the world answers it."""
+
+    def __init__(self, engine: Engine, lane: int) -> None:
+        self._engine = engine
+        self.lane = lane
+        self.attempt: Try | None = None
+        self.done: Callable[[Decision], None] | None = None
+
+    def send(self, attempt: Try, done: Callable[[Decision], None]) -> None:
+        """Check the order, and wait."""
+        if self.attempt is not None:
+            raise OrderBroken("two in flight in one lane")
+        self._engine.world.check_order(self._engine, attempt.delivery)
+        self.attempt, self.done = attempt, done
+
+    def probe(self, done: Callable[[bool], None]) -> None:
+        """The receiver is never away."""
+        done(True)
+
+    def stop(self) -> None:
+        """Forget the try."""
+        self.attempt = self.done = None
+
+
+class Engine:
+    """One incarnation of the engine: its channel and what waits on its behalf."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.commits: list[tuple[Any, Callable[[Any], None]]] = []
+        self.reads: list[tuple[Callable[[Any], Any], Callable[[Any], None]]] = []
+        self.told: list[Callable[[], None]] = []
+        self.senders: list[SimulatedSender] = []
+        #: acked to this engine; its settlement may not be durable yet
+        self.acked: set[str] = set()
+        self.channel = OutboundChannel(
+            "lis",
+            world.policy,
+            lane_count=world.lanes,
+            seams=LaneSeams(
+                reactor=world.reactor,
+                clock=ReactorTime(world.reactor),
+                dice=world.dice.random,
+                submit=lambda work, done: self.commits.append((work, done)),
+                read=lambda function, done: self.reads.append((function, done)),
+            ),
+            make_sender=self._make_sender,
+        )
+        tokens = [world.store.lane_open("lis", lane, world.lanes) for lane in range(world.lanes)]
+        self.channel.start(tokens)
+
+    def _make_sender(self, channel: OutboundChannel, lane: int) -> SimulatedSender:
+        self.senders.append(SimulatedSender(self, lane))
+        return self.senders[-1]
+
+    def commit(self, count: int, *, tells: bool = True) -> None:
+        """Make the oldest *count* works durable, and tell unless the engine dies before."""
+        batch, self.commits = self.commits[:count], self.commits[count:]
+        if not batch:
+            return
+        answers = self.world.store.commit([work for work, _ in batch])
+        for (_, done), answer in zip(batch, answers, strict=True):
+            if tells:
+                done(answer)
+
+    def read(self) -> None:
+        """Run the oldest read; it is told later, when it may be old."""
+        if self.reads:
+            function, done = self.reads.pop(0)
+            try:
+                result = function(self.world.store)
+            except Exception as error:  # noqa: BLE001 - told as the thread pool does
+                result = error
+            self.told.append(lambda: done(result))
+
+    def tell(self) -> None:
+        """Tell the result of the oldest read."""
+        if self.told:
+            self.told.pop(0)()
+
+
+@dataclass
+class World:
+    """The store, the receiver, the operator, and the seed that moves them."""
+
+    seed: int
+    dice: random.Random = field(init=False)
+    reactor: MemoryReactorClock = field(init=False)
+    store: MemoryStore = field(init=False)
+    facts: dict[str, Facts] = field(default_factory=dict)
+    crashes: int = 0
+    steps: Counter[str] = field(default_factory=Counter)
+    _numbers: int = 0
+    _operations: int = 0
+
+    def __post_init__(self) -> None:
+        self.dice = dice = random.Random(self.seed)
+        self.reactor = MemoryReactorClock()
+        self.store = MemoryStore(now=lambda: EPOCH + self.reactor.seconds())
+        self.lanes = dice.choice([1, 1, 2, 3, 4])
+        self.policy = DeliveryPolicy(
+            backoff=Backoff(0.5, 2.0, 4.0),
+            on_ack={"AE": RetryBudget(attempts=2), "AR": RetryBudget(attempts=0)},
+            on_timeout=dice.choice([RetryBudget(), RetryBudget(attempts=1)]),
+            on_park=dice.choice(["hold_key", "continue"] + ["halt"] * (self.lanes == 1)),
+            settle_window=dice.choice([1, 1, 2, 5]),
+        )
+        self.engine = Engine(self)
+
+    # -- what can happen -------------------------------------------------------------------
+
+    def step(self) -> None:
+        """Let one thing happen."""
+        moves: list[tuple[Callable[[], None], int]] = [
+            (self.message, 6),
+            (self.commit, 10),
+            (self.engine.read, 8),
+            (self.engine.tell, 8),
+            (self.answer, 14),
+            (self.time, 4),
+            (self.operator, 1),
+            (self.crash, 1 if self.crashes < 5 else 0),
+        ]
+        move = self.dice.choices([m for m, _ in moves], [w for _, w in moves])[0]
+        self.steps[move.__name__] += 1
+        move()
+
+    def message(self) -> None:
+        """A message is accepted: it is offered when its commit is told."""
+        self._numbers += 1
+        number = self._numbers
+        count = self.dice.choice([0, 1, 1, 1, 2, 2, 3])
+        keys = tuple(bytes([0] * 7 + [n]) for n in self.dice.sample(range(6), count))
+        new = delivery(1, order_keys=keys, control_id=f"C{number}", on_park=self.policy.on_park)
+        engine = self.engine
+
+        def done(accepted: Any) -> None:
+            if isinstance(accepted, Accepted) and engine is self.engine:
+                [state] = accepted.delivery_states
+                self.learn()
+                self.facts[f"{accepted.message_id}.1"].was_held |= state is DeliveryState.HELD
+                if state is DeliveryState.PENDING:
+                    engine.channel.offer([self._due(accepted, new)])
+
+        engine.commits.append((arrival(number, new), done))
+
+    def commit(self) -> None:
+        """Some of what waits becomes durable."""
+        self.engine.commit(self.dice.randint(1, 6))
+        self.learn()
+        self.ready()
+
+    def answer(self) -> None:
+        """The receiver answers one of the tries in flight, in one of many ways."""
+        busy = [sender for sender in self.engine.senders if sender.attempt is not None]
+        if busy:
+            words = ["AA"] * 10 + ["AE", "AR", "timeout", "lost", "refused", "broken"]
+            self._end(self.dice.choice(busy), self.dice.choice(words))
+
+    def time(self) -> None:
+        """Time passes."""
+        self.reactor.advance(self.dice.choice([0.0, 0.3, 1.0, 5.0]))
+
+    def ready(self) -> None:
+        """The writer says, before it commits anything else, that the queue was changed."""
+        if self.store.take_ready():
+            self.engine.channel.wake()
+
+    def operator(self) -> None:
+        """Somebody requeues, releases or cancels something that is parked."""
+        page = self.store.find_deliveries(
+            MessageFilter(states=(DeliveryState.PARKED.value,)), limit=1000
+        )
+        parked = [each.delivery_id for each in page.items if each.state is DeliveryState.PARKED]
+        if not parked:
+            return
+        name = self.dice.choice(parked)
+        verb = self.dice.choice(
+            [OperationVerb.REQUEUE, OperationVerb.REQUEUE, OperationVerb.RELEASE,
+             OperationVerb.CANCEL]
+        )  # fmt: skip
+        self._operations += 1
+        self.store.apply(
+            Operation(
+                f"op{self._operations}", verb, EPOCH, "test", "simulated", (OperationItem(name),)
+            )
+        )
+        self.facts[name].is_out_of_order = True
+        self.learn()
+        self.ready()
+
+    def crash(self) -> None:
+        """The engine dies: some of its last commit may be durable, nothing of it was told."""
+        self.crashes += 1
+        self.engine.commit(self.dice.randint(0, len(self.engine.commits)), tells=False)
+        for call in self.reactor.getDelayedCalls():
+            call.cancel()
+        self.learn()
+        self.engine = Engine(self)
+        self.store.take_ready()
+
+    # -- the receiver ----------------------------------------------------------------------
+
+    def _end(self, sender: SimulatedSender, word: str) -> None:
+        attempt, done = sender.attempt, sender.done
+        assert attempt is not None
+        assert done is not None
+        sender.attempt = sender.done = None
+        facts = self.facts[attempt.delivery.delivery_id]
+        now = EPOCH + self.reactor.seconds()
+        policy, dice = self.policy, self.dice.random()
+        attempt.is_sent = word != "refused"
+        if word in ("AA", "lost") or (word in ("timeout", "broken") and self.dice.random() < 0.5):
+            facts.taken += 1
+            facts.unheard += word != "AA"
+        if word == "AA":
+            facts.heard = True
+            self.engine.acked.add(facts.name)
+        if word in ("timeout", "lost"):
+            done(decide_on_timeout(attempt, policy, now, dice))
+        elif word in ("refused", "broken"):
+            outcome = AttemptOutcome(word)
+            done(decide_on_trouble(attempt, outcome, word, policy, now, dice))
+        else:
+            ack = Ack(AckLevel.APPLICATION, VERDICTS[word[1]], word, b"")
+            done(decide_on_ack(attempt, ack, policy, now, dice, raw=b"ack"))
+
+    # -- what must hold --------------------------------------------------------------------
+
+    def learn(self) -> None:
+        """Note deliveries that have become durable."""
+        for name in [f"20261121-{n}.1" for n in range(1, self._numbers + 1)]:
+            if name not in self.facts and name in self.store._deliveries:
+                row = self.store._deliveries[name]
+                seq = self.store.get_delivery(name).seq
+                self.facts[name] = Facts(name, seq, tuple(row.new.order_keys))
+            if name in self.facts and self.store._deliveries[name].state is DeliveryState.HELD:
+                self.facts[name].was_held = True
+
+    def check_order(self, engine: Engine, due: DueDelivery) -> None:
+        """Raise when *due* goes out although something before it had to go first."""
+        self.learn()
+        mine = set(lanes_of(due, self.lanes))
+        for other in self.facts.values():
+            if other.seq >= due.seq or other.name in engine.acked or other.is_out_of_order:
+                continue
+            state = self.store.get_delivery(other.name).state
+            keys = set(other.keys) & set(due.order_keys)
+            lanes = {int.from_bytes(key, "big") % self.lanes for key in other.keys} or {0}
+            comes_first = bool(keys) if other.was_held else bool(mine & lanes)
+            if state is DeliveryState.PENDING and comes_first and not self._settles(other.name):
+                raise OrderBroken(f"{due.delivery_id} went out before {other.name}")
+            holds = state in (DeliveryState.PARKED, DeliveryState.HELD) and bool(keys)
+            if holds and self.policy.on_park == "hold_key":
+                raise OrderBroken(f"{due.delivery_id} passed {other.name}, which is {state}")
+            if state is DeliveryState.PARKED and self.policy.on_park == "halt":
+                raise OrderBroken(f"{due.delivery_id} passed the halt at {other.name}")
+
+    def _settles(self, name: str) -> bool:
+        """Return whether a parking or an end of *name* is on its way to the store."""
+        return any(
+            getattr(work, "delivery_id", "") == name and work.state is not DeliveryState.PENDING
+            for work, _ in self.engine.commits
+        )
+
+    def settle_down(self) -> None:
+        """No more trouble: the receiver takes everything, until nothing moves any more."""
+        for _ in range(10_000):
+            for sender in self.engine.senders:
+                if sender.attempt is not None:
+                    self._end(sender, "AA")
+            self.engine.commit(100)
+            self.engine.read()
+            self.engine.tell()
+            self.ready()
+            self.learn()
+            self.reactor.advance(1.0)
+            if self._is_quiet():
+                self.reactor.advance(10.0)
+                if self._is_quiet():
+                    return
+        raise AssertionError("it never became quiet")
+
+    def _is_quiet(self) -> bool:
+        engine = self.engine
+        return not (engine.commits or engine.reads or engine.told) and not any(
+            sender.attempt for sender in engine.senders
+        )
+
+    def check_end(self) -> None:
+        """Nothing accepted is lost, nothing is stuck, nothing went out twice without a reason."""
+        allowed = self.crashes * self.policy.settle_window * self.lanes
+        doubled = 0
+        for facts in self.facts.values():
+            stored = self.store.get_delivery(facts.name)
+            assert stored.state is not DeliveryState.PENDING or self._is_behind_a_halt(), (
+                f"{facts.name} is still pending"
+            )
+            if stored.state is DeliveryState.DELIVERED:
+                assert facts.taken >= 1, f"{facts.name} is delivered, the receiver never saw it"
+                assert facts.heard, f"{facts.name} is delivered without an ack"
+            if stored.state is DeliveryState.PARKED:
+                assert stored.park_code in (ParkCode.NACK, ParkCode.TIMEOUT)
+            doubled += max(facts.taken - 1 - facts.unheard, 0) * (not facts.is_out_of_order)
+        assert doubled <= allowed, f"{doubled} sent twice, {allowed} allowed"
+        assert self.store.check_ledger("20261121") == ()
+
+    def _is_behind_a_halt(self) -> bool:
+        return self.policy.on_park == "halt" and any(
+            self.store.get_delivery(name).state is DeliveryState.PARKED for name in self.facts
+        )
+
+    def _due(self, accepted: Accepted, new: Any) -> DueDelivery:
+        return DueDelivery(
+            delivery_id=f"{accepted.message_id}.1",
+            seq=accepted.seq,
+            number=1,
+            outbound="lis",
+            route=new.route,
+            inbound="his_adt",
+            body=new.body,
+            control_id=new.control_id,
+            promises=("", ""),
+            order_keys=new.order_keys,
+            file_name="",
+            received_at=EPOCH,
+            due_at=0.0,
+            attempts=0,
+            place=1 << K_BITS | 1,
+        )
+
+
+def simulate(seed: int, steps: int = 400) -> World:
+    """Run one world to its end and check it; raises AssertionError with what went wrong."""
+    world = World(seed)
+    for _ in range(steps):
+        world.step()
+    world.settle_down()
+    world.check_end()
+    return world
+
+
+__all__ = ["OrderBroken", "Settled", "World", "simulate"]
