@@ -78,6 +78,9 @@ def _kind_of(schema: dict[str, Any], defs: dict[str, Any]) -> str:
         return f"name: {_kind_of(schema['additionalProperties'], defs)}"
     words = {"string": "text", "integer": "number", "boolean": "true or false", "object": "mapping"}
     kind = schema.get("type", "any")
+    kind = kind[0] if isinstance(kind, list) else kind
+    if isinstance(kind, list):
+        return " or ".join(words.get(one, one) for one in kind if one != "null")
     return str(schema.get("format") or words.get(kind, kind))
 
 
@@ -113,7 +116,7 @@ def render_configuration() -> str:
         schema = build_schema(kind)
         defs = schema["$defs"]
         queue = [schema["$ref"].rsplit("/", 1)[-1]]
-        parts.append(f"## `{where}`\n")
+        parts.append(f"## `{where[0]}`\n")
         while queue:
             name = queue.pop(0)
             definition = defs[name]

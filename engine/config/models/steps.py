@@ -52,7 +52,7 @@ class StepModel(Model):
         kind = _find_kind(value)
         form = STEP_FORMS[kind].model_validate(value)
         args = getattr(form, _attribute(kind))
-        if isinstance(form, _EachForm):
+        if isinstance(form, each_step):
             args = EachArgs.model_construct(
                 path=args.path, group=args.group, lead=args.lead,
                 where=form.where, steps=form.steps,
@@ -466,7 +466,8 @@ class _Form(Model):
     when: Expression | None = Field(None, description="Run the step only when this holds.")
 
 
-class _EachForm(_Form):
+class each_step(_Form):
+    # Named as the other forms are, which are made from the table below.
     each: EachTarget = Field(description=_EXPLAIN["each"][0], examples=[_EXPLAIN["each"][1]])
     where: Expression | None = Field(None, description="Only those for which this holds.")
     steps: tuple[StepModel, ...] = Field(description="What is done for each of them.")
@@ -480,6 +481,6 @@ def _form_of(kind: str) -> type[_Form]:
 
 #: what a step of each kind looks like in YAML
 STEP_FORMS: dict[str, type[_Form]] = {
-    kind: _EachForm if kind == "each" else _form_of(kind) for kind in STEP_ARGS
+    kind: each_step if kind == "each" else _form_of(kind) for kind in STEP_ARGS
 }
-_EachForm.model_rebuild()
+each_step.model_rebuild()
