@@ -172,11 +172,14 @@ class Site:
         """Everything the engine wrote to stderr."""
         return (self.folder / "log").read_text("utf-8")
 
-    def start(self) -> None:
-        """Start the engine and wait until it serves."""
-        with (self.folder / "log").open("ab") as log:
+    def start(self, **environ: str) -> None:
+        """Start the engine, with more environment variables, and wait until it serves."""
+        with (self.folder / "log").open("wb") as log:
             self.process = subprocess.Popen(
-                [*MEDBUS, "run", "--site", str(self.folder)], stderr=log, stdout=log
+                [*MEDBUS, "run", "--site", str(self.folder)],
+                stderr=log,
+                stdout=log,
+                env={**os.environ, **environ},
             )
         self.wait(lambda: self.process is None or self.process.poll() is not None or self.is_up())
         assert self.process.poll() is None, self.log
@@ -195,7 +198,6 @@ class Site:
 
     def restart(self) -> None:
         """Start again after a stop, with a log of its own."""
-        (self.folder / "log").unlink()
         self.start()
 
     def run(self, *words: str) -> tuple[int, str, str]:

@@ -320,3 +320,39 @@ def test_mutual_tls_takes_who_has_a_certificate_and_nobody_else(site: Site) -> N
     assert site.run(*words)[0] == 1
     assert site.run("send", file, "--to", to, "--timeout", "2")[0] == 1
     assert site.status()["inbound"][0]["today_count"] == 1
+
+
+def test_a_replay_cut_short_by_a_crash_is_finished_once_at_the_next_start(site: Site) -> None:
+    """If this failed, an audited action would be lost, or done twice."""
+    site.start()
+    site.send(adt("C1", "7"), adt("C2", "7"), adt("C3", "7"))
+    site.wait(lambda: len(site.receiver.got) == 3)
+    site.stop()
+    site.start(MEDBUS_FAILPOINT="operation.audited:1")
+    words = ("--as", "sent", "--reason", "LIS lost its disk", "--yes", "3")
+    code, _, err = site.run("replay", "--inbound", "his", *words)
+    assert (code, "RUN-026" in err) == (1, True)
+    assert site.process is not None
+    assert site.process.wait(20) == -signal.SIGKILL
+    site.restart()
+    site.wait(lambda: len(site.receiver.got) == 6)
+    assert site.receiver.ids()[3:] == ["C1", "C2", "C3"]
+    assert len(site.json("audit", "list", "--verb", "replay")["items"]) == 1
+    site.stop()
+    site.restart()
+    assert len(site.json("messages")["items"]) == 6, "it is not done again"
+
+
+def test_a_drain_empties_the_queues_before_it_stops(site: Site) -> None:
+    """If this failed, a planned move to another machine would leave deliveries behind."""
+    site.start()
+    site.run("pause", "lis")
+    site.send(*(adt(f"C{n}", str(n)) for n in range(20)))
+    assert site.outbound()["pending"] == 20
+    site.run("resume", "lis")
+    told = site.json("stop", "--drain", "--within", "20")
+    assert told["state"] == "stopping"
+    assert len(site.receiver.got) == 20
+    assert site.process is not None
+    assert site.process.wait(20) == 0
+    assert site.run("stop")[0] == 1
