@@ -27,6 +27,7 @@ from engine.deid.resolving import resolve
 from engine.deid.rules import Layer, layers_of
 from engine.deid.run import Run
 from engine.deid.templates import Renderer, render
+from engine.deid.vault import LinkedNumber
 from engine.deid.words import built_in_words, parse_words
 from engine.hl7.message import Message
 from engine.hl7.segment import Segment
@@ -45,6 +46,16 @@ class Deidentified:
     #: stretches taken out of free text
     soft_hits: int
     record: MethodRecord
+    #: the pseudonyms made, with what they stand for, for a vault; patient data
+    pseudonyms: Mapping[tuple[str, str], str]
+
+    def links(self) -> list[LinkedNumber]:
+        """Return what a vault keeps of this message."""
+        record = self.record
+        return [
+            LinkedNumber(record.key_name, record.key_id, domain, made, original)
+            for (domain, original), made in self.pseudonyms.items()
+        ]
 
 
 @dataclass(slots=True)
@@ -140,7 +151,7 @@ class CompiledProfile:
         if self.planner.arrival_time:
             identifiers.arrival = arrival
         self._write(message, work, segments, arrival)
-        return Deidentified(identifiers, run.scrubbed, self.record)
+        return Deidentified(identifiers, run.scrubbed, self.record, run.memo)
 
     def _first_pass(self, segments: list[Segment], run: Run) -> list[_Work]:
         work: list[_Work] = []

@@ -1,0 +1,50 @@
+"""
+The vault: from a pseudonym back to the number it stands for, for those entitled to it.
+
+Optional. Without a vault a pseudonym leads nowhere. De-identification itself only says which
+pseudonyms it made (``Deidentified.links``); keeping them is an implementation's matter
+(engine/store/vault.py). Destroying the vault and the profile's key ends re-linking for good.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple, Protocol
+
+
+class LinkedNumber(NamedTuple):
+    """A pseudonym and what it stands for; patient data, never log it."""
+
+    #: name of the key it was made with
+    key_name: str
+    key_id: str
+    #: type and authority, as the pseudonym's domain has them
+    domain: str
+    pseudonym: str
+    original: str
+
+
+class LookUp(NamedTuple):
+    """Who asked for what, and why; kept whether or not there was an answer."""
+
+    by: str
+    purpose: str
+    at: float
+    key_name: str
+    pseudonym: str
+
+
+class Vault(Protocol):
+    """Keeps links; every look-up names a purpose and is recorded before it is answered."""
+
+    def keep(self, links: Iterable[LinkedNumber]) -> None:
+        """Keep new links; one that is there already stays as it is."""
+        ...
+
+    def find_original(self, asked: LookUp) -> str | None:
+        """Return what the pseudonym stands for, None when it is not known."""
+        ...
+
+    def destroy(self, key_name: str) -> int:
+        """Forget every link made with a key; returns how many."""
+        ...
