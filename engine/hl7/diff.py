@@ -94,6 +94,9 @@ def _pairs(
     before: Sequence[Segment], after: Sequence[Segment]
 ) -> Iterator[tuple[Segment | None, Segment | None]]:
     """Yield the segments that belong together; None on the side where one is missing."""
+    if [segment.name for segment in before] == [segment.name for segment in after]:
+        yield from zip(before, after, strict=True)
+        return
     matcher = SequenceMatcher(
         None, [segment.text for segment in before], [segment.text for segment in after], False
     )

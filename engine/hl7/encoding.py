@@ -43,7 +43,9 @@ def encode_lines(segments: Sequence[Segment], leaving: Leaving) -> bytes:
         if lines and origin is not None and segment.is_untouched:
             parts.append(lines[origin])
         else:
-            parts.append(_encode(segment, leaving.codec, surrogates=leaving.received is not None))
+            parts.append(
+                encode_segment(segment, leaving.codec, surrogates=leaving.received is not None)
+            )
         end = leaving.tail if at == last else _end(leaving, origin)
         parts.append(end.encode("ascii"))
     return b"".join(parts)
@@ -56,7 +58,16 @@ def _end(leaving: Leaving, origin: int | None) -> str:
     return leaving.ends[origin] or leaving.line_end
 
 
-def _encode(segment: Segment, codec: str, *, surrogates: bool) -> bytes:
+def splice(raw: bytes, number: int, end: bytes, line: bytes) -> bytes:
+    """Return *raw* with its line *number* (from 0) replaced by *line*, all else as it is."""
+    start = 0
+    for _ in range(number):
+        start = raw.index(end, start) + 1
+    stop = raw.find(end, start)
+    return raw[:start] + line + (raw[stop:] if stop >= 0 else b"")
+
+
+def encode_segment(segment: Segment, codec: str, *, surrogates: bool) -> bytes:
     """Return one segment; bytes that were no characters go back only where they came from."""
     try:
         return segment.text.encode(codec, "surrogateescape" if surrogates else "strict")

@@ -12,7 +12,7 @@ from typing import Any
 
 from engine.hl7.charset import codec_for, decode, msh18_for, output_codec
 from engine.hl7.delimiters import DEFAULT_DELIMITERS, Delimiters, parse_delimiters
-from engine.hl7.encoding import Leaving, encode_lines
+from engine.hl7.encoding import Leaving, encode_lines, encode_segment, splice
 from engine.hl7.errors import Hl7Error, PathError
 from engine.hl7.header import Header, declared_charset, find_start
 from engine.hl7.lines import line_warnings, stray_lines
@@ -21,8 +21,6 @@ from engine.hl7.segment import Segment
 from engine.hl7.structure import FIELD, level_of, recode
 from engine.hl7.tree import SegmentTree
 
-#: codecs that write exactly the bytes they read, so that a text can be written as a whole
-_ONE_TO_ONE = frozenset({"utf-8", "latin-1"})
 _USUAL = b"MSH|^~\\&|"
 
 
@@ -256,20 +254,28 @@ class Message(SegmentTree):
             return leaving.encode()
         if not self.is_edited:
             return self.raw
+        if self._entries is None and not self._is_ascii and self._output_codec is None:
+            return self._spliced_bytes()
         text = self._whole_text()
-        if text is not None:
-            lead = self.raw[: self._start] if self._start else b""
-            if text.isascii():
-                return lead + text.encode("ascii")
-            if self._output_codec is None and self._codec in _ONE_TO_ONE:
-                return lead + text.encode(self._codec, "surrogateescape")
+        if text is not None and text.isascii():
+            encoded = text.encode("ascii")
+            return self.raw[: self._start] + encoded if self._start else encoded
         if self._entries is None:
             self._load()
         return encode_lines(self._all(), self._leaving())
 
+    def _spliced_bytes(self) -> bytes:
+        """Return the received bytes with only those lines replaced that were written to."""
+        body = self.raw[self._start :]
+        end = "\r" if "\r" in self._text else "\n"
+        for segment, start, _ in self._rewritten():
+            line = encode_segment(segment, self.charset, surrogates=True)
+            body = splice(body, self._text.count(end, 0, start), end.encode("ascii"), line)
+        return self.raw[: self._start] + body
+
     def _whole_text(self) -> str | None:
         """Return what leaves, where its bytes follow from the text alone."""
-        if not self._is_ascii and self._output_codec is None and self._codec not in _ONE_TO_ONE:
+        if not self._is_ascii and self._output_codec is None:
             return None
         entries = self._entries
         if entries is None:

@@ -96,14 +96,15 @@ class SegmentTree:
     def _spliced(self) -> str:
         """Return the text with the segments that were written to, before it was ever cut."""
         text = self._text
-        edited = [found for found in self._found.values() if not found[0].is_untouched]
-        if len(edited) == 1:
-            segment, start, stop = edited[0]
-            return text[:start] + segment.text + text[stop:]
         # From the end on, so that what was not yet replaced keeps its place.
-        for segment, start, stop in sorted(edited, key=_start, reverse=True):
+        for segment, start, stop in self._rewritten():
             text = text[:start] + segment.text + text[stop:]
         return text
+
+    def _rewritten(self) -> list[_Found]:
+        """Return the found segments that were written to, the last one first."""
+        found = [found for found in self._found.values() if not found[0].is_untouched]
+        return sorted(found, key=_start, reverse=True) if len(found) > 1 else found
 
     def _segment(self, at: int) -> Segment:
         """Return the segment at position *at*, made from its line if need be."""
@@ -213,7 +214,7 @@ class SegmentTree:
             return found
         count = 1
         if isinstance(selector, Index):
-            count = selector.number - self._names.count(path.segment)
+            count = selector.number - self.segment_names().count(path.segment)
         made = [self._append(path.segment) for _ in range(count)][-1]
         if isinstance(selector, Where):
             made.set(selector.position, selector.value)
@@ -221,7 +222,7 @@ class SegmentTree:
 
     def _append(self, name: str) -> Segment:
         """Return a new segment behind its namesakes, or at the end where there are none."""
-        names = self._names
+        names = self.segment_names()
         last = len(names) - 1 - names[::-1].index(name) if name in names else len(names) - 1
         return self.insert_segment(last + 1, name)
 

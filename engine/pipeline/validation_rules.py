@@ -71,6 +71,8 @@ class FieldCheck(NamedTuple):
 
 
 class SegmentCheck(NamedTuple):
+    """What one segment must be."""
+
     #: by number; [0] stands for the name
     fields: tuple[FieldCheck | None, ...]
     required: tuple[int, ...]
