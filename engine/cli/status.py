@@ -100,11 +100,12 @@ def print_alarms(alarms: list[dict[str, Any]]) -> None:
 def print_ledger(ledger: list[dict[str, Any]]) -> None:
     """Print one line per inbound channel and day."""
     click.echo()
-    names = (
-        "stored", "accepted", "rejected", "duplicate", "queued", "filtered", "parked",
-        "deliveries", "difference",
-    )  # fmt: skip
+    names = {
+        "stored": "stored", "accepted": "accepted", "rejected": "rejected", "duplicate": "dup",
+        "queued": "queued", "filtered": "filtered", "parked": "parked", "deliveries": "made",
+        "difference": "diff",
+    }  # fmt: skip
     print_table(
-        ("ledger", "day", *names),
+        ("ledger", "day", *names.values()),
         [(row["inbound"], row["day"], *(row[name] for name in names)) for row in ledger],
     )

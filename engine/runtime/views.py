@@ -79,8 +79,9 @@ def note_of(delivery: StoredDelivery) -> str:
     """Return what is special about a delivery, in a few words."""
     told = []
     if delivery.park_code:
-        step = f" at step {delivery.park_step}" if delivery.park_step else ""
-        told.append(f"{delivery.park_code}{step}: {delivery.park_reason}")
+        word = "" if delivery.park_code == "step" else delivery.park_code
+        step = f"step {delivery.park_step}" if delivery.park_step else ""
+        told.append(f"{' '.join(filter(None, (word, step)))}: {delivery.park_reason}")
     told += [
         word
         for word, on in (
