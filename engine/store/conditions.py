@@ -46,7 +46,7 @@ def message_conditions(where: MessageFilter, numbers: Sequence[int] | None) -> C
     conditions = Conditions()
     if numbers is not None:
         conditions.add_one_of("m.n", numbers)
-    _add_common(conditions, where)
+    _add_shared(conditions, where)
     message_states = [state for state in where.states if state in _MESSAGE_STATES]
     delivery_states = [state for state in where.states if state in _DELIVERY_STATES]
     about_deliveries = bool(where.outbounds or delivery_states or where.park_codes)
@@ -84,7 +84,7 @@ def delivery_conditions(
             json.dumps(rows),
             json.dumps(whole),
         )
-    _add_common(conditions, where)
+    _add_shared(conditions, where)
     conditions.add_one_of("m.state", [one for one in where.states if one in _MESSAGE_STATES])
     states = [one for one in where.states if one in _DELIVERY_STATES]
     if len(states) == 1:
@@ -98,7 +98,7 @@ def delivery_conditions(
     return conditions
 
 
-def _add_common(conditions: Conditions, where: MessageFilter) -> None:
+def _add_shared(conditions: Conditions, where: MessageFilter) -> None:
     conditions.add_one_of("m.inbound", where.inbounds)
     if where.since is not None:
         conditions.add("m.received_at >= ?", where.since)

@@ -25,6 +25,7 @@ from engine.store.accepting import (
 from engine.store.control_file import ControlFile
 from engine.store.core import Core, Transaction
 from engine.store.followers import SLICE, Followers
+from engine.store.holding import Place
 from engine.store.ids import K_BITS, K_MASK, delivery_id, parse_delivery_id
 from engine.store.packing import decode, unpack
 from engine.store.records import (
@@ -163,6 +164,7 @@ class Operating:
         if row.multi:
             keys = row.keys
             transaction.after.append(lambda: core.holding.add_merge(outbound, at, keys))
+            transaction.after.append(lambda: self._followers.hold(outbound, at))
         return ()
 
     def _replace(
@@ -241,7 +243,13 @@ class Operating:
             )
             core.holding.add_holder(outbound, at, keys)
             transaction.undo.append(lambda: core.holding.forget(outbound, at))
-        transaction.after.append(lambda: core.ready.add(outbound))
+        transaction.after.append(lambda: self._stand_in(outbound, at))
+
+    def _stand_in(self, outbound: str, at: Place) -> None:
+        """A new delivery stands at an old place: what is behind it may have to wait now."""
+        self._core.ready.add(outbound)
+        if self._core.holding.held_keys(outbound):
+            self._followers.hold(outbound, at)
 
     def _release(
         self, transaction: Transaction, row: DeliveryRow, _item: OperationItem

@@ -157,7 +157,9 @@ class TwoStores(RuleBasedStateMachine):
         """Every delivery is in the same state with the same marks."""
         everything = MessageFilter()
         disk = self.disk.find_deliveries(everything).items
-        assert disk == self.memory.find_deliveries(everything).items
+        memory = self.memory.find_deliveries(everything).items
+        differing = [pair for pair in zip(disk, memory, strict=True) if pair[0] != pair[1]]
+        assert differing == []
 
     def same_lanes(self) -> None:
         """Every lane would send the same, in the same order."""
