@@ -96,8 +96,7 @@ class Peer:
 
     def close(self) -> None:
         """End it."""
-        self._running.terminate()
-        self._running.wait()
+        _end(self._running)
 
 
 def offer(port: int, peer: Peer, first: int, seconds: float, **options: float) -> Load:
@@ -139,8 +138,7 @@ def floor_program(folder: Path, peer: Peer) -> Iterator[int]:
         assert running.stdout is not None
         yield int(running.stdout.readline())
     finally:
-        running.terminate()
-        running.wait()
+        _end(running)
         path.unlink(missing_ok=True)
 
 
@@ -163,9 +161,18 @@ def engine_program(folder: Path, peer: Peer, port: int) -> Iterator[int]:
         _wait_for_port(port, running, folder / "engine.log")
         yield port
     finally:
-        running.terminate()
-        running.wait()
+        _end(running)
         shutil.rmtree(site, ignore_errors=True)
+
+
+def _end(running: subprocess.Popen[Any]) -> None:
+    """End a process of the benchmark; one that does not let itself be ended is killed."""
+    running.terminate()
+    try:
+        running.wait(20)
+    except subprocess.TimeoutExpired:
+        running.kill()
+        running.wait()
 
 
 def _wait_for_port(port: int, running: subprocess.Popen[bytes], log: Path) -> None:
