@@ -25,6 +25,8 @@ except ImportError:  # a PyYAML built without libyaml reads the same, slower
 MAX_BYTES = 1_000_000
 MAX_DEPTH = 32
 _KEY_LINE = re.compile(r"\s*([a-z_]+):(?:\s|$)")
+#: room #5: looks like a value to its author, and is a comment to YAML
+_GLUED_COMMENT = re.compile(r"#\w")
 #: keys whose block scalar is a message, not configuration
 _FREE_BLOCKS = frozenset({"inline"})
 
@@ -191,6 +193,9 @@ class _Reader:
         elif rest.startswith("#") and _is_cut(text):
             what = "a # within quotes or braces begins a comment here and cuts the value off"
             self._find("CFG-006", what, "put the whole value in quotes", mark)
+        elif _GLUED_COMMENT.match(rest):
+            what = f"the value ends before {rest.split()[0]}: after a blank, # begins a comment"
+            self._find("CFG-006", what, "quote the value; write a comment as # text", mark)
         return text
 
     def _block(self, event: Any, key: str, mark: Mark) -> str:

@@ -84,6 +84,12 @@ CASES: list[tuple[str, dict[str, str | bytes | None], str, str]] = [
     ),
     (
         "CFG-006",
+        edit("    from: his", "    about: {room: x}\n    x-note: bed #5\n    from: his"),
+        f"{ADT}:10:13",
+        "the value ends before #5",
+    ),
+    (
+        "CFG-006",
         {ADT: with_steps("- set:\n    OBX-5: >5")},
         f"{ADT}:13:18",
         'quote it: ">5"',
