@@ -46,6 +46,7 @@ def lookup(
     values = [text_of(part) for part in (value, *more)]
     row = known.find(known.columns[: len(values)], values)
     if row is not None:
+        run.note_row(known, row)
         return known.cell(row, column)
     if "else" in otherwise:
         return text_of(otherwise["else"])

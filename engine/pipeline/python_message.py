@@ -14,8 +14,7 @@ HL7 and tables is imported, so that a worker starts fast.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -24,8 +23,8 @@ from engine.hl7.message import Message
 from engine.hl7.path import parse_path
 from engine.hl7.segment import Segment
 from engine.pipeline.numbers import find_number
+from engine.pipeline.python_modules import SiteModules, modules_of
 from engine.pipeline.scope import group_segments
-from engine.pipeline.tables import Table
 
 _MOST_LOG_LINES = 100
 _LONGEST_LOG_LINE = 1_000
@@ -179,7 +178,7 @@ class PythonMessage(_Reading):
 class PythonContext:
     """The values of the run, table look-ups, and a log that is kept with the trace."""
 
-    def __init__(self, values: Mapping[str, Any], sources: Mapping[str, str]) -> None:
+    def __init__(self, values: Mapping[str, Any], modules: SiteModules) -> None:
         self.message_id: str = values.get("message_id", "")
         self.control_id: str = values.get("control_id", "")
         #: HL7 time with zone
@@ -194,7 +193,7 @@ class PythonContext:
         self.vars: dict[str, str] = dict(values.get("vars", {}))
         #: variables of let and with
         self.variables: dict[str, str] = dict(values.get("variables", {}))
-        self._sources = sources
+        self._modules = modules
         self._lines: list[str] = []
 
     def lookup(self, table: str, column: str, *keys: str, default: str | None = None) -> str:
@@ -204,7 +203,7 @@ class PythonContext:
         Raises:
             KeyError: no such table, column or row, and no *default* was given.
         """
-        found = _table(self._sources, table)
+        found = self._modules.get_table(table)
         if column not in found.columns:
             raise KeyError(f"the table {table} has no column {column}")
         row = found.find(found.columns[: len(keys)], keys)
@@ -236,79 +235,15 @@ def run_python_step(
     """
     charset = str(context.get("charset") or "") or None
     message = PythonMessage(Message.parse(body, force_charset=charset))
-    told = PythonContext(context, sources)
-    result = _function(module, function, sources)(message, told)
+    modules = modules_of(sources)
+    told = PythonContext(context, modules)
+    result = getattr(modules.get_module(module), function)(message, told)
     if isinstance(result, PythonMessage):
         return result.encode(), told.logged
     if type(result).__module__.partition(".")[0] == "hl7":
         text = str(result)
         return text.encode(message._message.charset), told.logged
     raise TypeError(f"{function} must return the message")
-
-
-#: modules and tables made from one object of sources; a new object is a new configuration
-_made: dict[str, Any] = {}
-_made_from: Mapping[str, str] | None = None
-
-
-def _cache(sources: Mapping[str, str]) -> dict[str, Any]:
-    global _made, _made_from
-    if sources is not _made_from:
-        _made, _made_from = {}, sources
-    return _made
-
-
-def _table(sources: Mapping[str, str], name: str) -> Table:
-    made = _cache(sources)
-    key = f"tables/{name}.json"
-    if key not in made:
-        if key not in sources:
-            raise KeyError(f"there is no table {name}")
-        read = json.loads(sources[key])
-        made[key] = Table(name, read["columns"], [tuple(row) for row in read["rows"]])
-    table: Table = made[key]
-    return table
-
-
-def _function(
-    module: str, function: str, sources: Mapping[str, str]
-) -> Callable[[PythonMessage, PythonContext], Any]:
-    """Return the function; its module is run once per configuration, imports between them work."""
-    import types
-
-    made = _cache(sources)
-    if module not in made:
-        _offer_siblings(sources)
-        loaded = types.ModuleType(module)
-        loaded.__file__ = f"transforms/python/{module}.py"
-        code = compile(sources[module], loaded.__file__, "exec")
-        exec(code, loaded.__dict__)  # noqa: S102 - trusted code of the site's own folder
-        made[module] = loaded
-    found: Callable[[PythonMessage, PythonContext], Any] = getattr(made[module], function)
-    return found
-
-
-def _offer_siblings(sources: Mapping[str, str]) -> None:
-    """Let modules of transforms/python import each other, from the configuration at hand."""
-    import importlib.abc
-    import importlib.machinery
-    import sys
-
-    class _Finder(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
-        def find_spec(self, fullname: str, path: Any, target: Any = None) -> Any:
-            if fullname in sources:
-                origin = f"transforms/python/{fullname}.py"
-                return importlib.machinery.ModuleSpec(fullname, self, origin=origin)
-            return None
-
-        def get_source(self, fullname: str) -> str:
-            return sources[fullname]
-
-    for finder in [f for f in sys.meta_path if type(f).__name__ == "_Finder"]:
-        for name in [n for n, m in sys.modules.items() if getattr(m, "__loader__", None) is finder]:
-            del sys.modules[name]
-        sys.meta_path.remove(finder)
-    sys.meta_path.append(_Finder())
 
 
 def _write(segment: Segment, path: Any, text: object) -> None:
