@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-
-import pytest
 
 ROOT = Path(__file__).parents[2]
 MODULES = sorted((ROOT / "engine").rglob("*.py"))
@@ -42,83 +40,103 @@ def _definitions(tree: ast.Module) -> Iterator[tuple[str, str, int]]:
             yield "function", node.name, node.lineno
 
 
-@pytest.mark.parametrize("path", MODULES, ids=_id)
-def test_module_is_short(path: Path) -> None:
+def found_in(paths: list[Path], rule: Callable[[Path], list[str]]) -> dict[str, list[str]]:
+    """Return what *rule* has to say, by file; empty when every file keeps it."""
+    told = {_id(path): rule(path) for path in paths}
+    return {name: texts for name, texts in told.items() if texts}
+
+
+def _tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
+
+
+def _functions(path: Path) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    for node in ast.walk(_tree(path)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield node
+
+
+def test_modules_are_short() -> None:
     """No module has outgrown what one can read in one sitting."""
-    assert len(path.read_text().splitlines()) <= MOST_MODULE_LINES
-
-
-def test_long_modules_stay_few() -> None:
-    """Modules of more than 400 lines are an exception, and there are not more of them."""
-    long = [_id(path) for path in MODULES if len(path.read_text().splitlines()) > LONG_MODULE_LINES]
+    lengths = {_id(path): len(path.read_text().splitlines()) for path in MODULES}
+    assert {name: n for name, n in lengths.items() if n > MOST_MODULE_LINES} == {}
+    long = {name: n for name, n in lengths.items() if n > LONG_MODULE_LINES}
     assert len(long) <= MOST_LONG_MODULES, long
 
 
-@pytest.mark.parametrize("path", MODULES, ids=_id)
-def test_functions_are_short(path: Path) -> None:
+def test_functions_are_short() -> None:
     """No function is longer than a screen."""
-    long = [
-        f"{node.name} ({(node.end_lineno or 0) - node.lineno + 1} lines)"
-        for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
-        and (node.end_lineno or 0) - node.lineno + 1 > MOST_FUNCTION_LINES
-    ]
-    assert long == []
+
+    def rule(path: Path) -> list[str]:
+        lengths = (
+            (node.name, (node.end_lineno or 0) - node.lineno + 1) for node in _functions(path)
+        )
+        return [f"{name} ({lines} lines)" for name, lines in lengths if lines > MOST_FUNCTION_LINES]
+
+    assert found_in(MODULES, rule) == {}
 
 
-@pytest.mark.parametrize("path", MODULES, ids=_id)
-def test_names_say_something(path: Path) -> None:
+def test_names_say_something() -> None:
     """No module, class or function is called manager, handler, helper, util, common or info."""
-    found = [f"module {path.stem}"] if _words(path.stem) & BANNED else []
-    for kind, name, line in _definitions(ast.parse(path.read_text())):
-        if _words(name) & (BANNED - FOREIGN):
-            found.append(f"{kind} {name}, line {line}")
-    assert found == []
+
+    def rule(path: Path) -> list[str]:
+        found = [f"module {path.stem}"] if _words(path.stem) & BANNED else []
+        for kind, name, line in _definitions(_tree(path)):
+            if _words(name) & (BANNED - FOREIGN):
+                found.append(f"{kind} {name}, line {line}")
+        return found
+
+    assert found_in(MODULES, rule) == {}
 
 
-@pytest.mark.parametrize("path", MODULES, ids=_id)
-def test_public_things_are_explained(path: Path) -> None:
+def test_public_things_are_explained() -> None:
     """Every module, and every public class and function on top level, has a docstring."""
-    tree = ast.parse(path.read_text())
-    missing = [] if ast.get_docstring(tree) or not path.read_text().strip() else ["the module"]
-    for node in tree.body:
-        if (
-            isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
+
+    def rule(path: Path) -> list[str]:
+        tree = _tree(path)
+        missing = [] if ast.get_docstring(tree) or not tree.body else ["the module"]
+        return missing + [
+            node.name
+            for node in tree.body
+            if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
             and not node.name.startswith("_")
             and not ast.get_docstring(node)
-        ):
-            missing.append(node.name)
-    assert missing == []
+        ]
+
+    assert found_in(MODULES, rule) == {}
 
 
-@pytest.mark.parametrize("path", MODULES, ids=_id)
-def test_nothing_is_left_for_later(path: Path) -> None:
+def test_nothing_is_left_for_later() -> None:
     """No source file holds a to-do mark or a line that tests are told to overlook."""
-    text = path.read_text()
-    assert not re.search(r"\b(TODO|FIXME|XXX)\b|pragma: no cover", text)
+    marks = re.compile(r"\b(?:TODO|FIXME|XXX)\b|pragma: no cover")
+    assert found_in(MODULES, lambda path: marks.findall(path.read_text())) == {}
 
 
-@pytest.mark.parametrize("path", TEST_FILES, ids=_id)
-def test_tests_do_not_sleep(path: Path) -> None:
+def test_tests_do_not_sleep() -> None:
     """No test waits for time to pass; it waits for what must happen."""
-    asleep = [
-        node.lineno
-        for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.Call)
-        and getattr(node.func, "attr", getattr(node.func, "id", "")) == "sleep"
-        and not (node.args and isinstance(node.args[0], ast.Constant) and node.args[0].value == 0)
-    ]
-    assert asleep == []
+
+    def rule(path: Path) -> list[str]:
+        return [
+            f"line {node.lineno}"
+            for node in ast.walk(_tree(path))
+            if isinstance(node, ast.Call)
+            and getattr(node.func, "attr", getattr(node.func, "id", "")) == "sleep"
+            and not (
+                node.args and isinstance(node.args[0], ast.Constant) and node.args[0].value == 0
+            )
+        ]
+
+    assert found_in(TEST_FILES, rule) == {}
 
 
-@pytest.mark.parametrize("path", TEST_FILES, ids=_id)
-def test_every_test_says_what_it_shows(path: Path) -> None:
+def test_every_test_says_what_it_shows() -> None:
     """Every test has a docstring: the sentence that is false when it fails."""
-    silent = [
-        node.name
-        for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
-        and node.name.startswith("test_")
-        and not ast.get_docstring(node)
-    ]
-    assert silent == []
+
+    def rule(path: Path) -> list[str]:
+        return [
+            node.name
+            for node in _functions(path)
+            if node.name.startswith("test_") and not ast.get_docstring(node)
+        ]
+
+    assert found_in(TEST_FILES, rule) == {}

@@ -240,6 +240,7 @@ _TOLD_HERE = {
     "HL7-040": ("an ack code is none of AA, AE, AR, CA, CE, CR", ""),
     "RUN-039": ("a listener could not be opened; the text says which and why", ""),
     "STO-010": ("prune stopped because the clock moved by more than a day", "check the clock"),
+    "DEID-016": ("a rule of a profile cannot be carried out; the text says which and why", ""),
     "ALM-012": ("a channel reports trouble; the text says which", ""),
 }
 
