@@ -10,6 +10,7 @@ import click
 from engine.cli.connection import connect
 from engine.cli.output import print_table, short_time
 from engine.cli.settings import Settings, pass_settings, print_json
+from engine.model.errors import Usage
 
 
 @click.group("audit", short_help="The record of who did what: list, verify, export.")
@@ -79,14 +80,18 @@ def verify(settings: Settings) -> None:
 @pass_settings
 def export(settings: Settings, file: Path, *, since: str | None) -> None:
     """
-    Write the records to a file, one JSON object per line, oldest first, with their chain values.
+    Write the records to a file, one JSON object per line, newest first.
 
     \b
     Example:
       medbus audit export audit-2026-11.jsonl --since 2026-11-01
     """
+    try:
+        lines = file.open("x", encoding="utf-8")
+    except OSError as error:
+        raise Usage(f"{file} cannot be made: {error.strerror}", fix="name a new file") from None
     count, cursor = 0, ""
-    with connect(settings) as call, file.open("x", encoding="utf-8") as lines:
+    with lines, connect(settings) as call:
         while True:
             page = call("audit_export", {"since": since, "cursor": cursor})
             for record in page["items"]:

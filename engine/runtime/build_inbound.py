@@ -11,8 +11,9 @@ from engine.intake.acceptance import Acceptance
 from engine.intake.budget import Budget
 from engine.intake.channel import InboundChannel
 from engine.intake.listener import ListenerLimits, MllpListener
-from engine.intake.tls import ServerTls, ServerTlsFiles
+from engine.intake.tls import ServerTls
 from engine.pipeline.route import run_inbound
+from engine.runtime.certificates import server_files
 from engine.runtime.configuration import Configuration
 
 
@@ -36,14 +37,7 @@ def build_listener(
     """Return a listener whose frames go to *channel*; raises when a TLS file is no good."""
     tls = None
     if mllp.tls is not None:
-        tls = ServerTls(
-            ServerTlsFiles(
-                site_folder / mllp.tls.cert,
-                site_folder / mllp.tls.key,
-                site_folder / mllp.tls.client_ca if mllp.tls.client_ca else None,
-                frozenset(allowed.lower() for allowed in mllp.tls.allow_names),
-            )
-        )
+        tls = ServerTls(server_files(mllp.tls, site_folder))
     return MllpListener(
         reactor,
         name=name,

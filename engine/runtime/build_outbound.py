@@ -11,9 +11,10 @@ from engine.delivery.file_writer import FileWriter
 from engine.delivery.lane import LaneSeams
 from engine.delivery.mllp_sender import MllpSender, MllpTarget
 from engine.delivery.policy import AckWanted, DeliveryPolicy, default_on_ack
-from engine.delivery.tls import ClientTls, ClientTlsFiles
+from engine.delivery.tls import ClientTls
 from engine.model.records import DueDelivery, Settlement
 from engine.model.retry import Backoff, RetryBudget
+from engine.runtime.certificates import client_files
 
 
 def build_policy(model: Outbound) -> DeliveryPolicy:
@@ -65,7 +66,5 @@ def _sender_maker(model: Outbound, site_folder: Path) -> MakeSender:
     )
     tls = None
     if mllp.tls is not None:
-        files = (mllp.tls.ca, mllp.tls.cert, mllp.tls.key)
-        paths = (site_folder / name if name is not None else None for name in files)
-        tls = ClientTls(ClientTlsFiles(mllp.tls.server_name or mllp.connect.host, *paths))
+        tls = ClientTls(client_files(mllp, mllp.tls, site_folder))
     return lambda channel, lane: MllpSender(channel, lane, target, tls)

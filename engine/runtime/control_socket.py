@@ -60,6 +60,12 @@ class ControlServer:
             self._server = await asyncio.start_unix_server(
                 self._serve, address_path(self._path), limit=LINE_BYTES
             )
+        except OSError as error:
+            raise MedbusError(
+                f"the control socket cannot be made: {error.strerror or 'its path is too long'}",
+                code="RUN-043",
+                where=str(self._path),
+            ) from None
         finally:
             os.umask(before)
 

@@ -156,10 +156,6 @@ class PythonWorkers:
         """Run a call and wait for it; for commands and reruns, which have a thread of their own."""
         return self.submit(call).result()
 
-    def warm(self, channel: str) -> None:
-        """Have a channel's thread ready; its worker starts with the first call."""
-        self._seat_of(channel)
-
     def close(self) -> None:
         """End every worker."""
         with self._lock:

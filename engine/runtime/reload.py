@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from engine.config.files import read_site_files
 from engine.model.errors import Conflict, MedbusError
 from engine.model.finding import Finding
+from engine.runtime.certificates import check_certificates
 from engine.runtime.changes import Changes, changes_order, find_changes
 from engine.runtime.configuration import (
     Configuration,
@@ -99,6 +100,8 @@ class Reloads:
                 code="RUN-040",
                 fix="stop the engine and start it again",
             )
+        # Before anything is switched: a bad certificate must not end a running channel.
+        check_certificates(wanted.site, engine.site_folder)
         if dry_run:
             return _told(rows, findings, ok=True, applied=False)
         snapshot_id = desk.access.write(

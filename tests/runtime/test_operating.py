@@ -356,3 +356,46 @@ def test_a_drain_empties_the_queues_before_it_stops(site: Site) -> None:
     assert site.process is not None
     assert site.process.wait(20) == 0
     assert site.run("stop")[0] == 1
+
+
+def test_a_taken_port_keeps_the_engine_from_starting_and_says_which(site: Site) -> None:
+    """If this failed, an engine could run without hearing one of its senders."""
+    import socket
+
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        site.write_channels(CHANNELS.replace("127.0.0.1:0", f"127.0.0.1:{port}"))
+        code, _, err = site.run("run")
+    assert code == 1
+    assert f"cannot listen on 127.0.0.1:{port}" in err
+
+
+def test_a_bad_certificate_in_a_reload_leaves_the_channel_running(site: Site) -> None:
+    """If this failed, one wrong file would cut off a receiver at a reload."""
+    site.start()
+    site.write("tls/bad.pem", "no certificate")
+    tls = "tls: {ca: tls/bad.pem}, timeout: 2s"
+    site.write_channels(CHANNELS.replace("timeout: 2s", tls))
+    code, _, err = site.run("reload")
+    assert code == 1
+    assert "channel lis" in err
+    assert site.send(adt("C1", "7")) == ["AA"]
+    site.wait(lambda: site.receiver.ids() == ["C1"])
+
+
+def test_keys_are_rotated_while_messages_flow_and_the_audit_can_be_exported(site: Site) -> None:
+    """If this failed, rotating the master key would need a stop, or would lose old messages."""
+    site.start()
+    site.send(adt("C1", "7"))
+    master = (site.folder / "data/keys/master.key").read_bytes()
+    assert site.run("keys", "rotate", "--reason", "yearly")[0] == 0
+    assert (site.folder / "data/keys/master.key").read_bytes() != master
+    site.send(adt("C2", "7"))
+    site.stop()
+    site.restart()
+    first = site.json("messages")["items"][1]["message_id"]
+    assert site.run("show", first, "--received", "--raw")[1].encode() == adt("C1", "7")
+    exported = site.folder / "audit.jsonl"
+    assert site.run("audit", "export", str(exported))[0] == 0
+    assert [line.count('"verb"') for line in exported.read_text().splitlines()] == [1, 1, 1]
+    assert site.json("audit", "verify")["ok"]
