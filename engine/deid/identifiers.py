@@ -137,8 +137,8 @@ class Identifiers:
             self._add_han_name(family, given)
             return
         words: list[str] = []
-        for part in (family, given, *(fold(other) for other in others)):
-            found = TOKEN.findall(part)
+        for part in (family, given, *[fold(other) for other in others]):
+            found = [part] if part.isalpha() else TOKEN.findall(part)
             words += found
             for word in found:
                 self._add_word(word)
@@ -184,7 +184,7 @@ class Identifiers:
         folded = fold(value).strip()
         squeezed = squeeze(folded)
         size = len(squeezed)
-        if len(set(squeezed)) == 1 and size > 1:
+        if size > 1 and squeezed.count(squeezed[0]) == size:
             # 0000000 and 999999 stand for "not known" and find nobody.
             return
         if size <= 3:

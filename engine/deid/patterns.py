@@ -87,6 +87,7 @@ _DATE = re.compile(
 _WRITTEN_MONTH = re.compile(
     r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*[ .,\-]*[0-9]|[0-9]\s*年"
 )
+_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _DIGITS = re.compile(
     r"[0-9](?:[ \-.()/\u2010-\u2014]{0,2}[0-9]){6}|[0-9][./\-][0-9]{1,3}[./\-][0-9]"
 )
@@ -120,7 +121,10 @@ def has_hint(folded: str) -> bool:
         return True
     if (":" in folded or "：" in folded) and _CUE.search(folded) is not None:
         return True
-    return _WRITTEN_MONTH.search(folded) is not None
+    for month in _MONTHS:
+        if month in folded:
+            return _WRITTEN_MONTH.search(folded) is not None
+    return "年" in folded and _WRITTEN_MONTH.search(folded) is not None
 
 
 def find_patterns(text: str, *, dates: bool) -> Iterator[Span]:

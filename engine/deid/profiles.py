@@ -81,6 +81,7 @@ class CompiledProfile:
         self.planner = Planner(layers, self.templates)
         self.tables = self.planner.tables()
         self._dropped = self.planner.dropped_tables()
+        self._writes_arrival = self.planner.arrival_time
         self._keys = keys
         self._ordinary = ordinary
         key_name = key_name_of(layers)
@@ -148,7 +149,7 @@ class CompiledProfile:
         work = self._first_pass(segments, run)
         self._second_pass(work, run)
         arrival = arrival_text(received_at, timezone)
-        if self.planner.arrival_time:
+        if self._writes_arrival:
             identifiers.arrival = arrival
         self._write(message, work, segments, arrival)
         return Deidentified(identifiers, run.scrubbed, self.record, run.memo)
@@ -213,7 +214,7 @@ class CompiledProfile:
         self, message: Message, work: list[_Work], segments: list[Segment], arrival: str
     ) -> None:
         header = work[0].fields
-        if self.planner.arrival_time:
+        if self._writes_arrival:
             header += [""] * (8 - len(header))
             header[7] = arrival
         separator = message.delimiters.field

@@ -23,19 +23,23 @@ _SHIFTS = range(70, -1, -10)
 class Pseudonymiser:
     """Makes the pseudonyms of one named key."""
 
-    __slots__ = ("_key", "key_id")
+    __slots__ = ("_inner", "_outer", "key_id")
 
     def __init__(self, key: bytes) -> None:
-        self._key = key
+        # HMAC (RFC 2104) with the key's two blocks hashed once: half the time per pseudonym.
+        block = (hashlib.sha256(key).digest() if len(key) > 64 else key).ljust(64, b"\0")
+        self._inner = hashlib.sha256(bytes(byte ^ 0x36 for byte in block))
+        self._outer = hashlib.sha256(bytes(byte ^ 0x5C for byte in block))
         #: tells keys apart in records without telling anything of the key
-        self.key_id = hmac.digest(key, b"medbus deid key id", hashlib.sha256).hex()[:8]
+        self.key_id = hmac.digest(key, b"medbus deid key id", "sha256").hex()[:8]
 
     def digest(self, domain: str, value: str) -> bytes:
         """Return 32 keyed bytes for *value* in *domain*; both are compared after NFKC."""
         text = value if value.isascii() else unicodedata.normalize("NFKC", value)
-        return hmac.digest(
-            self._key, f"{domain}\x1f{text}".encode("utf-8", "surrogateescape"), "sha256"
-        )
+        inner, outer = self._inner.copy(), self._outer.copy()
+        inner.update(f"{domain}\x1f{text}".encode("utf-8", "surrogateescape"))
+        outer.update(inner.digest())
+        return outer.digest()
 
     def pseudonym(self, domain: str, value: str) -> str:
         """Return the pseudonym: 16 characters A-Z and 2-7."""

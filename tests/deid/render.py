@@ -64,7 +64,7 @@ def catalogue_page() -> str:
         "# The de-identification catalogue",
         "",
         "Every field of every segment medbus knows, what kind it is, and why. Segments and fields",
-        "that are not here are unknown and dropped. Made from the file engine/deid/catalogue.tsv by",
+        "that are not here are unknown and dropped. Made from engine/deid/catalogue.tsv by",
         "`python -m tests.deid.render`; a test keeps the two in step. What a profile does with",
         "each kind is in [De-identification](deidentification.md).",
         "",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hmac
 import re
+import unicodedata
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -21,6 +23,14 @@ def test_a_pseudonym_is_stable_and_short(value: str) -> None:
     made = KEYS.pseudonym("MR", value)
     assert made == KEYS.pseudonym("MR", value)
     assert re.fullmatch("[A-Z2-7]{16}", made)
+
+
+@given(st.binary(min_size=1, max_size=200), st.text(), st.text())
+def test_a_pseudonym_is_an_hmac(secret: bytes, domain: str, value: str) -> None:
+    """The keyed bytes are HMAC-SHA256 (RFC 2104) of domain and value, for any key."""
+    text = f"{domain}\x1f{unicodedata.normalize('NFKC', value)}"
+    expected = hmac.digest(secret, text.encode(), "sha256")
+    assert Pseudonymiser(secret).digest(domain, value) == expected
 
 
 def test_keys_types_and_authorities_are_apart() -> None:
