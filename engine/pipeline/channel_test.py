@@ -16,10 +16,8 @@ from engine.config.models.site import Site
 from engine.config.models.tests import (
     ChannelTest,
     OutputExpectation,
-    Reply,
     RouteExpectation,
 )
-from engine.hl7.ack import parse_ack
 from engine.hl7.batch import split_messages
 from engine.hl7.charset import codec_for
 from engine.hl7.errors import Hl7Error
@@ -27,6 +25,7 @@ from engine.hl7.message import Message
 from engine.model.finding import Loc
 from engine.model.records import Arrival, NewDelivery, RouteResult
 from engine.model.states import MessageState
+from engine.pipeline.awaited_ack import awaited_ack, code_of
 from engine.pipeline.blame import describe_writer, find_writer
 from engine.pipeline.compiled import CompiledSite
 from engine.pipeline.context import Arrived
@@ -36,7 +35,6 @@ from engine.pipeline.expectations import (
     compare_fields,
     compare_whole,
 )
-from engine.pipeline.response import drive_response, run_response
 from engine.pipeline.route import RoutedRun, run_inbound
 from engine.pipeline.steps.base import PythonAnswer, PythonCall
 from engine.pipeline.trace import Recorder, StepRecord
@@ -201,6 +199,11 @@ class _Running:
         name = charset.force or declared or charset.default or ""
         return body.encode(codec_for(name) or "utf-8", "replace")
 
+    def _received(self) -> Message:
+        """Return the message as its channel reads it."""
+        charset = self.inbound.charset
+        return Message.parse(self.body, charset=charset.default, force_charset=charset.force)
+
     # -- ack --------------------------------------------------------------------------------
 
     def _check_ack(self, arrival: Arrival) -> None:
@@ -209,9 +212,19 @@ class _Running:
             return
         ack = arrival.ack
         if arrival.state is MessageState.ACCEPTED and self.inbound.ack.mode == "delivered_by":
-            ack = self._awaited_ack(arrival)
+            ack = awaited_ack(
+                arrival,
+                received=self._received(),
+                replies=self.test.replies,
+                encode=self._encode,
+                late=lambda code: self.door.answer(self.body, code, self.message_id, self.at),
+                site=self.site,
+                compiled=self.compiled,
+                call_python=self.call_python,
+                recorder=self.result.recorder,
+            )
         if expected.code is not None:
-            code = _code_of(ack)
+            code = code_of(ack)
             if code != expected.code:
                 why = f" ({arrival.reject_reason})" if arrival.reject_reason else ""
                 self._fail(f"ack: expected {expected.code}, got {code}{why}", ("expect", "ack"))
@@ -224,59 +237,6 @@ class _Running:
             return
         for difference in compare_fields(expected.fields, message):
             self._fail(f"ack {difference.what}", ("expect", "ack", difference.path))
-
-    def _awaited_ack(self, arrival: Arrival) -> bytes:
-        """Return the ack of a channel that waits for a delivery, from the test's replies."""
-        choices = self.inbound.ack
-        awaited = [d for d in arrival.deliveries if d.outbound == choices.delivered_by]
-        if not awaited:
-            return self._late(choices.on_filtered)
-        if any(delivery.park is not None for delivery in awaited):
-            return self._late(choices.on_park)
-        last = awaited[-1]
-        reply = self.test.replies.get(last.outbound, Reply())
-        answer = self._reply(reply)
-        code = reply.code if answer is None else _code_of(answer)
-        if code not in ("AA", "CA"):
-            return self._late(self._after_trouble(last.outbound, code))
-        return self._respond(last, answer)
-
-    def _reply(self, reply: Reply) -> bytes | None:
-        """Return the message a receiver answers with; None for a plain ack or silence."""
-        if reply.file is not None:
-            return self.site.files.get(reply.file, b"")
-        if reply.inline is not None:
-            return self._encode(reply.inline)
-        return None
-
-    def _after_trouble(self, outbound: str, code: str) -> str:
-        """Return what the sender hears: parked where nothing is tried again, else out of time."""
-        model, choices = self.site.outbound[outbound], self.inbound.ack
-        if code == "none":
-            waits = model.mllp.timeout if model.mllp is not None else 0.0
-            is_parked = model.on_timeout.retry == 0 and waits < choices.timeout
-        else:
-            is_parked = model.rule_for(code).retry == 0
-        return choices.on_park if is_parked else choices.on_timeout
-
-    def _late(self, code: str) -> bytes:
-        return self.door.answer(self.body, code, self.message_id, self.at)
-
-    def _respond(self, delivery: NewDelivery, answer: bytes | None) -> bytes:
-        route = self.compiled.routes[delivery.route]
-        if answer is None or route.response is None:
-            return self._late("AA")
-        charset = self.inbound.charset
-        steps = run_response(
-            route,
-            request=Message.parse(self.body, charset=charset.default, force_charset=charset.force),
-            answer=Message.parse(answer),
-            arrived=Arrived(
-                self.message_id, self.at, self.test.send.to, self.site.site, self.site.timezone
-            ),
-            recorder=self.result.recorder,
-        )
-        return drive_response(steps, self.call_python).body or self._late("AA")
 
     # -- routes and outputs -----------------------------------------------------------------
 
@@ -337,10 +297,7 @@ class _Running:
             (difference, "") for difference in compare_fields(wanted.fields, output)
         ]
         if wanted.only_changes is not None:
-            received = Message.parse(
-                self.body, charset=charset.default, force_charset=charset.force
-            )
-            found = list(compare_changes(wanted.only_changes, received, output))
+            found = list(compare_changes(wanted.only_changes, self._received(), output))
             if not found and not wanted.only_changes and body != self.body:
                 found.append(Difference("the fields are the same, but the bytes are not"))
             differences += [(difference, "only_changes") for difference in found]
@@ -377,16 +334,6 @@ class _Running:
             output=output,
         )
         return writer, "no step wrote it: it is as received"
-
-
-def _code_of(ack: bytes) -> str:
-    """Return MSA-1 of an ack; none where there is no ack."""
-    if not ack:
-        return "none"
-    try:
-        return parse_ack(ack).code
-    except Hl7Error:
-        return "no readable ack"
 
 
 def _told(result: RouteResult) -> str:
