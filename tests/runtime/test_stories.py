@@ -178,6 +178,14 @@ def test_a_wrong_configuration_never_starts_and_names_every_fault(site: Site) ->
     assert not (site.folder / "data/control.sock").exists()
 
 
+def test_a_broken_channel_test_does_not_keep_the_engine_from_starting(site: Site) -> None:
+    """If this failed, a mistake in a test would stop a hospital's interfaces."""
+    site.write("channels/a_test.yaml", "tests: [{name: x, send: {to: nobody}}]")
+    assert site.run("check")[0] == 1
+    site.start()
+    assert site.send(adt("C1", "7")) == ["AA"]
+
+
 def test_metrics_and_health_are_served_without_patient_data(site: Site) -> None:
     """If this failed, monitoring would be blind, or would see names."""
     free = _free_port()
