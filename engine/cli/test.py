@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from engine.cli.settings import Settings, pass_settings, print_json
-from engine.model.errors import MedbusError, NotFound
+from engine.model.errors import MedbusError, NotFound, Usage
 
 if TYPE_CHECKING:
     from engine.config.load import LoadedSite
@@ -140,6 +140,8 @@ def _update(
     changed = {path: body for result in results for path, body in result.updates.items()}
     for path, body in sorted(changed.items()):
         target = settings.site / path
+        if not target.resolve().is_relative_to(settings.site.resolve()):
+            raise Usage(f"{path} lies outside the site", fix="expected files belong to the site")
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(body)
         if not settings.as_json:

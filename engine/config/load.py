@@ -187,7 +187,10 @@ class _Loading:
                 if isinstance(settings, dict):
                     self._merge(settings, key, value, source, (SITE_FILE, key))
                 continue
-            for name, item in value.items() if isinstance(value, Mapping) else ():
+            if not isinstance(value, Mapping):
+                self._at(source, "CFG-009", "this should be a mapping (name: …)")
+                continue
+            for name, item in value.items():
                 if name in raw[key]:
                     self._merge(raw[key], name, item, (*source, name), (key, name))
                     continue

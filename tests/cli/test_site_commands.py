@@ -135,6 +135,15 @@ def test_update_writes_the_expected_files(site: Path) -> None:
     assert medbus("test", "--site", site).exit_code == 0
 
 
+def test_update_writes_inside_the_site_only(site: Path) -> None:
+    """A path that leads out of the site is refused."""
+    old = "archive: {only_changes: {}}"
+    edit(site, "channels/adt_test.yaml", old, "archive: {file: ../b.hl7}")
+    updated = medbus("test", "--site", site, "--update")
+    assert updated.exit_code == 2
+    assert not (site.parent / "b.hl7").exists()
+
+
 def test_results_for_build_servers(site: Path, tmp_path: Path) -> None:
     """--junit writes one case per test, failures with what was wrong."""
     edit(site, "channels/adt_test.yaml", 'PID-8: "2"', 'PID-8: "<&>"')

@@ -123,6 +123,13 @@ def test_an_environment_brings_vars_and_overrides() -> None:
     assert prod.site.vars == {"port": "6662", "name": "A"}
 
 
+def test_an_override_must_name_what_it_overrides() -> None:
+    """An override that is no mapping of names is told, not ignored."""
+    files = make_site({"environments/prod.yaml": "overrides: {outbound: lis}\n"})
+    (finding,) = load_site(files, environ={}, env_name="prod").findings
+    assert (finding.code, str(finding.mark)) == ("CFG-009", "environments/prod.yaml:1:23")
+
+
 def test_vars_in_templates_are_left_to_the_language() -> None:
     """{{ vars.NAME }} in a step is escaped by the language, not pasted in by the loader."""
     text = with_steps("- set: {MSH-5: '{{ vars.lab }}'}")
