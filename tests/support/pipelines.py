@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 from zoneinfo import ZoneInfo
-
-import yaml
 
 from engine.config.load import load_site
 from engine.hl7.message import Message
@@ -72,7 +71,7 @@ def known(**more: Any) -> Known:
 
 def run_on(text: str = ADT, **how: Any) -> Run:
     """Return a run standing on a message."""
-    return Run(message(text, **how), ARRIVED, dict(known().tables), control_id="C0001")
+    return Run(message(text, **how), ARRIVED, dict(known().tables))
 
 
 def compiled(
@@ -93,7 +92,7 @@ def compiled(
     }
     written = {
         "medbus.yaml": "site: test\ntimezone: Asia/Shanghai\nvars: {LAB: L1}\n",
-        "channels/all.yaml": yaml.safe_dump(channels, allow_unicode=True, sort_keys=False),
+        "channels/all.yaml": json.dumps(channels, ensure_ascii=False),
         **{f"transforms/tables/{name}.csv": text for name, text in TABLES.items()},
         **(files or {}),
     }
