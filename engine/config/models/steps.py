@@ -232,6 +232,8 @@ class _Form(Model):
 
 
 class each_step(_Form):
+    """A loop with its condition and its steps, beside each other."""
+
     # Named as the other forms are, which are made from the table below.
     each: EachTarget = Field(description=_EXPLAIN["each"][0], examples=[_EXPLAIN["each"][1]])
     where: Expression | None = Field(None, description="Only those for which this holds.")
