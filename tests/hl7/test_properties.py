@@ -130,6 +130,26 @@ def test_every_character_set_is_kept(codec, data):
     assert message.encode() == raw.replace(b"NTE|1", b"NTE|1||X")
 
 
+PATHS = ("MSH-3", "PID-2.1", "OBX-1", "OBX[2]-1", "ZZ1-2", "NTE-1", "PV1-3", "PID-3[2].1", "ABC-1")
+
+
+@given(raw_messages(), st.lists(st.tuples(st.sampled_from(PATHS), st.booleans()), max_size=6))
+def test_laziness_is_never_seen(raw, steps):
+    """Whether a message was cut into lines before or is not yet, it reads and leaves the same."""
+    lazy, cut = Message.parse(raw), Message.parse(raw)
+    cut.segments()
+    for path, writes in steps:
+        if writes:
+            lazy.set(path, "X7")
+            cut.set(path, "X7")
+        assert lazy.get(path) == cut.get(path)
+        assert lazy.find(path) == cut.find(path)
+    twin = lazy.copy()
+    assert lazy.encode() == cut.encode() == twin.encode()
+    assert lazy.segment_names() == cut.segment_names()
+    assert lazy.encode() == cut.encode() == twin.encode()
+
+
 @given(st.binary(max_size=200))
 def test_any_bytes_are_read_or_refused(junk):
     """Whatever bytes come: a message, or an Hl7Error; never another exception."""
