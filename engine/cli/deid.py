@@ -50,12 +50,13 @@ class Tried:
 @click.argument("files", nargs=-1, type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--profile", required=True, metavar="NAME", help="A built-in or the site's profile.")
 @click.option("--explain", is_flag=True, help="For each field: which rule decides, and why.")
+@click.option("--yaml", "as_yaml", is_flag=True, help="Print a built-in profile's YAML.")
 @click.option("--show", is_flag=True, help="Print the de-identified message too.")
 @click.option("--charset", metavar="NAME", help="Character set where MSH-18 is empty.")
 @pass_settings
 def deid(
-    settings: Settings, files: tuple[Path, ...], *, profile: str, explain: bool, show: bool,
-    charset: str | None,
+    settings: Settings, files: tuple[Path, ...], *, profile: str, explain: bool,
+    as_yaml: bool, show: bool, charset: str | None,
 ) -> None:  # fmt: skip
     """
     De-identify messages from files and show, field by field, what changed.
@@ -68,7 +69,11 @@ def deid(
       medbus deid sample_messages/adt_a01.hl7 --profile safe_harbor
       medbus deid in/*.hl7 --profile research --explain
       medbus deid --profile china_pipl --explain
+      medbus deid --profile china_pipl --yaml
     """
+    if as_yaml:
+        _print_yaml(profile)
+        return
     compiled, key_note = _compile(settings, profile)
     if not files:
         if not explain:
@@ -87,6 +92,16 @@ def deid(
             _print_one(one, explain=explain, show=show)
     if any(leak.hard for one in tried for leak in one.leaks):
         click.get_current_context().exit(1)
+
+
+def _print_yaml(name: str) -> None:
+    """Print a built-in profile: to read, to compare, to begin an own one from."""
+    from engine.config.models.profiles import BUILT_IN_PROFILES
+    from engine.deid.rules import built_in_text
+
+    if name not in BUILT_IN_PROFILES:
+        raise Usage(f"{name} is not built in", fix=f"read transforms/deid/{name}.yaml")
+    click.echo(built_in_text(name), nl=False)
 
 
 def _compile(settings: Settings, name: str) -> tuple[CompiledProfile, str]:

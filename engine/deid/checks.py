@@ -22,6 +22,9 @@ def check_layers(layers: Sequence[Layer], words: Mapping[str, str]) -> list[Find
     for layer in layers:
         loc: Loc = ("profiles", layer.name)
         findings += _check_kinds(layer, loc)
+        if "MSH" in layer.drop:
+            where = (*loc, "segments", "drop")
+            findings.append(Finding("DEID-013", "a message without MSH is no message", loc=where))
         for path, rule in layer.fields.items():
             findings += _check_field(path, rule, (*loc, "fields", path))
         for index, path in enumerate(layer.free_text):

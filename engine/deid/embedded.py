@@ -15,7 +15,9 @@ from collections.abc import Iterator
 #: shorter runs hold no name worth the false alarms
 SHORTEST_RUN = 24
 _RUN = re.compile(rf"[A-Za-z0-9+/_\-]{{{SHORTEST_RUN},}}+={{0,2}}")
-_LINE_BREAKS = re.compile(r"(?<=[A-Za-z0-9+/]{40})[ \t\r\n]+(?=[A-Za-z0-9+/=])")
+_SPACE = re.compile(r"[ \t\r\n]+")
+#: a line of base64 is at least this long before it is broken
+_LINE = re.compile(r"[A-Za-z0-9+/]{40}")
 _HEX = re.compile(r"(?:[0-9A-Fa-f]{2}){12,}\Z")
 _PRINTABLE = re.compile(rb"[\x09\x20-\x7e]{4,}")
 _STREAM = re.compile(rb"stream\r?\n(.*?)endstream", re.DOTALL)
@@ -32,12 +34,24 @@ def decoded_texts(text: str, depth: int = 0) -> Iterator[str]:
     """Yield what the encoded runs of *text* say, as every text they can be read as."""
     if depth >= _MOST_DEPTH:
         return
-    for match in _RUN.finditer(_LINE_BREAKS.sub("", text)):
+    for match in _RUN.finditer(_joined_lines(text)):
         for decoded in _decode(match[0]):
             for piece in (decoded, *_unpacked(decoded)):
                 for reading in _readings(piece):
                     yield reading
                     yield from decoded_texts(reading, depth + 1)
+
+
+def _joined_lines(text: str) -> str:
+    """Return *text* with the lines of broken base64 joined."""
+    parts: list[str] = []
+    start = 0
+    for space in _SPACE.finditer(text):
+        at = space.start()
+        if at >= 40 and _LINE.fullmatch(text, at - 40, at):
+            parts.append(text[start:at])
+            start = space.end()
+    return "".join([*parts, text[start:]]) if parts else text
 
 
 def _decode(run: str) -> Iterator[bytes]:

@@ -8,11 +8,15 @@ tag such as ``[NAME]``, so that a reader sees that something was there.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 from engine.deid.identifiers import Identifiers, bounded_positions
-from engine.deid.normalise import TOKEN, compose_with_map, squeeze_with_map
+from engine.deid.normalise import SEPARATORS, TOKEN, compose_with_map, squeeze_with_map
 from engine.deid.patterns import TAGS, Span, find_patterns
 
+#: from here on a search by regular expression is quicker than a map of every character
+LONG_TEXT = 4_000
+_GAP = f"[{re.escape(SEPARATORS)}]*"
 _INITIAL_BEFORE = re.compile(r"(?:^|(?<=[^a-z0-9]))([a-z])\.?\s*\Z")
 _INITIAL_AFTER = re.compile(r",?\s*([a-z])(?:\.|(?![a-z0-9]))")
 
@@ -75,12 +79,24 @@ def _own_spans(folded: str, identifiers: Identifiers) -> list[Span]:
         for term, kind in terms.literal.items():
             spans += [Span(at, at + len(term), kind) for at in _positions(term, folded)]
         if terms.anywhere:
-            squeezed, kept = squeeze_with_map(folded)
-            for term, kind in terms.anywhere.items():
-                for at in _positions(term, squeezed):
-                    start, end = kept[at], kept[at + len(term) - 1] + 1
-                    spans.append(Span(*_whole_token(start, end, folded), kind))
+            spans += [
+                Span(*_whole_token(start, end, folded), kind)
+                for start, end, kind in _anywhere(terms.anywhere, folded)
+            ]
     return spans
+
+
+def _anywhere(terms: dict[str, str], folded: str) -> Iterator[tuple[int, int, str]]:
+    """Yield (start, end, kind) of the terms, whatever separators stand between their letters."""
+    if len(folded) > LONG_TEXT:
+        for term, kind in terms.items():
+            for match in re.finditer(_GAP.join(map(re.escape, term)), folded):
+                yield match.start(), match.end(), kind
+        return
+    squeezed, kept = squeeze_with_map(folded)
+    for term, kind in terms.items():
+        for at in _positions(term, squeezed):
+            yield kept[at], kept[at + len(term) - 1] + 1, kind
 
 
 def _positions(term: str, text: str) -> list[int]:

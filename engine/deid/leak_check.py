@@ -9,6 +9,7 @@ kind, never with the value.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -30,6 +31,9 @@ IDENTITY_PLACES = frozenset(
 _OTHER_CODECS = ("utf-8", "gb18030", "big5", "utf-16-le", "utf-16-be")
 
 
+_CONTINUED = re.compile(r"\|*[\r\n]+ADD\|")
+
+
 class Leak(NamedTuple):
     """An identifier of the original in an output; says where and what kind, never which."""
 
@@ -39,7 +43,7 @@ class Leak(NamedTuple):
     kind: str
     #: whether the output must not be sent
     hard: bool
-    #: where it hides: "", "base64" or a character set
+    #: where it hides: "", "base64", "continuation" (of ADD) or a character set
     inside: str = ""
 
 
@@ -97,6 +101,9 @@ def _decode(output: bytes, message: Message) -> str:
 
 def _find_hits(identifiers: Identifiers, plain: str, output: bytes) -> Iterator[_Hit]:
     yield from _search(identifiers, plain, "")
+    if "\rADD|" in plain or "\nADD|" in plain:
+        # ADD goes on where the field before it stopped, in the middle of a name if need be.
+        yield from _search(identifiers, _CONTINUED.sub("", plain), "continuation")
     yield from _search_bytes(identifiers, output)
     if has_long_run(plain):
         for reading in decoded_texts(plain):
