@@ -36,15 +36,32 @@ def check_unused(site: Site, used: Mapping[str, frozenset[str]]) -> Iterator[Fin
         if name not in targets:
             yield _warn("CFG-121", f"no route sends to {name}", "remove it", ("outbound", name))
     in_python = {name for source in site.python.values() for name in _LOOKUP.findall(source)}
+    included = _named_in(site.templates)
+    imported = _named_in(site.python)
     bases = {profile.extends for profile in site.profiles.values()}
     for kind, word, names, also in (
         ("transforms", "the list of steps", set(site.transforms), set[str]()),
         ("tables", "the table", set(site.tables), in_python),
         ("profiles", "the profile", set(site.profiles), bases),
+        ("templates", "the template", set(site.templates), included),
+        ("python", "the module", set(site.python), imported),
     ):
         for name in sorted(names - used.get(kind, frozenset()) - also):
             what = f"nothing uses {word} {name}"
             yield _warn("CFG-123", what, "remove the file, or use it", (kind, name))
+
+
+def _named_in(sources: Mapping[str, str]) -> set[str]:
+    """Return the names that another of the *sources* speaks of."""
+    return {
+        name
+        for name in sources
+        if any(
+            re.search(rf"\b{re.escape(name)}\b", text)
+            for other, text in sources.items()
+            if other != name
+        )
+    }
 
 
 def check_unreachable(site: Site) -> Iterator[Finding]:

@@ -282,7 +282,9 @@ class _Loading:
             except UnicodeDecodeError:
                 self._find("CFG-007", "the file is not UTF-8", "save it as UTF-8", file)
                 continue
-            sources[name if keep_suffix else name.removesuffix(suffix)] = text
+            name = name if keep_suffix else name.removesuffix(suffix)
+            self.places[(PurePosixPath(folder).name, name)] = Place(Mark(file))
+            sources[name] = text
         return sources
 
     def _tests(self, fill: FromVars) -> tuple[tuple[str, ChannelTest], ...]:

@@ -196,6 +196,18 @@ CASES: list[tuple[str, Changes, str, str]] = [
         "nothing uses the list of steps x",
     ),
     (
+        "CFG-123",
+        {"transforms/python/old.py": "def f(message, context):\n    return message\n"},
+        "transforms/python/old.py:1:1",
+        "nothing uses the module old",
+    ),
+    (
+        "CFG-123",
+        {"transforms/templates/old.j2": "MSH|^~\\&|A\n"},
+        "transforms/templates/old.j2:1:1",
+        "nothing uses the template old.j2",
+    ),
+    (
         "CFG-125",
         edit(("from: his", "from: his\n    when: MSH-9.2 == 'A03'")),
         f"{ADT}:10:5",
