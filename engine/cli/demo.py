@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -178,6 +179,22 @@ def _prepare(settings: Settings, folder: Path) -> dict[str, str]:
     return {**os.environ, **shown}
 
 
+def _wait_for_doors(engine: Part, site: Site) -> None:
+    """Wait until the engine listens, so that the senders' first lines are acks."""
+    import socket
+
+    host, port = site.inbound["his_adt"].mllp.listen
+    for _ in range(200):
+        if not engine.is_alive:
+            return
+        try:
+            socket.create_connection((host, port), timeout=1).close()
+        except OSError:
+            time.sleep(0.1)
+        else:
+            return
+
+
 def _greet(demo: Demo, folder: Path) -> None:
     click.echo("\nThe sample hospital runs. Each part is a process of its own:\n")
     for part in demo.parts.values():
@@ -229,6 +246,8 @@ def demo(settings: Settings, *, folder: Path, rate: float, seconds: float) -> No
     try:
         for part in running.parts.values():
             running.start(part)
+            if part.name == "engine":
+                _wait_for_doors(part, site)
         _greet(running, folder)
         if sys.stdin.isatty():
             threading.Thread(target=_read_typed, args=(running,), daemon=True).start()

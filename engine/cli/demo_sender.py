@@ -33,19 +33,22 @@ class AckLog:
 
     def add(self, sending: Sending) -> None:
         """Print one finished try."""
-        answer = sending.answer if sending.answer in GOOD else sending.answer.upper()
         print(
             f"{datetime.now(UTC).astimezone():%H:%M:%S}  {self._channel:<12} {sending.file:<30}"
-            f" {sending.control_id.decode('ascii', 'replace'):<18} <- {answer}",
+            f" {sending.control_id.decode('ascii', 'replace'):<18} <- {sending.answer}",
             flush=True,
         )
 
 
 def endless(paths: Sequence[Path]) -> Iterator[Sending]:
-    """Give the samples over and over, each with a new control id, until each is answered."""
+    """
+    Give the samples over and over, each with a new control id, until each is answered.
+
+    A sample whose name says `unknown` comes once: it parks, and once is enough to look at.
+    """
     stamp = f"{time.time_ns() // 1_000_000_000 % 1_000_000:06}"
-    for number in itertools.count(1):
-        path = paths[(number - 1) % len(paths)]
+    usual = [path for path in paths if "unknown" not in path.name]
+    for number, path in enumerate(itertools.chain(paths, itertools.cycle(usual)), 1):
         message = Message.parse(split_messages(path.read_bytes())[0])
         message.set("MSH-10", f"{message.get('MSH-3')}{stamp}N{number}")
         body = message.encode()
