@@ -21,7 +21,7 @@ from engine.store.operation_text import operation_from_text, operation_to_text
 from engine.store.readers import Readers
 from engine.store.records import AuditRecord, AuditVerdict, Operation, Page, Switch
 from engine.store.schema import CONTROL_MIGRATIONS, migrate
-from engine.store.sqlite import Connection, SqliteError, open_writer
+from engine.store.sqlite import Connection, SqliteError, describe, open_writer
 
 NAME = "control.db"
 _HEAD_FILE = "audit.head"
@@ -41,12 +41,20 @@ class ControlFile:
         self.path = folder / NAME
         self._keys = keys
         self._head_path = keys.folder / _HEAD_FILE
-        self._connection = open_writer(self.path)
         try:
-            migrate(self._connection, CONTROL_MIGRATIONS, failpoint=failpoint)
-        except BaseException:
-            self._connection.close()
-            raise
+            self._connection = open_writer(self.path)
+            try:
+                migrate(self._connection, CONTROL_MIGRATIONS, failpoint=failpoint)
+            except BaseException:
+                self._connection.close()
+                raise
+        except SqliteError as error:
+            raise MedbusError(
+                f"control.db cannot be opened ({describe(error)})",
+                code="STO-008",
+                where=str(self.path),
+                fix="restore the data folder from a backup",
+            ) from None
         self.path.chmod(0o600)
         self.readers = Readers(lambda _name: self.path)
 

@@ -35,6 +35,7 @@ class DataLock:
                 fix="stop it first, or use another folder",
             ) from None
         self._files: set[str] = set()
+        self._released = False
         #: the files that were being written when the last engine was killed
         self.left_open = _read_note(self._note)
         self.was_unclean = self.left_open is not None
@@ -50,8 +51,19 @@ class DataLock:
             self._files.discard(name)
             self._write()
 
+    def forget_files(self) -> None:
+        """
+        Note that no file is being written: the process ends and SQLite closes what is open.
+
+        Without this a WAL that SQLite removed in order would look like one that was lost.
+        """
+        if self._files and not self._released:
+            self._files.clear()
+            self._write()
+
     def release(self, *, clean: bool) -> None:
         """Give the lock back; *clean*: everything was closed in order."""
+        self._released = True
         if clean:
             self._note.unlink(missing_ok=True)
             sync_folder(self._note.parent)

@@ -22,6 +22,7 @@ NAMES = frozenset(
         "commit.after",
         "operation.audited",
         "operation.slice",
+        "followers.slice",
         "rollover",
         "migration",
         "prune.before_rename",

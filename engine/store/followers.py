@@ -196,6 +196,6 @@ class Followers:
                 if moved:
                     transaction.tally.move(row.inbound, row.flow, before, after)
                     transaction.move(outbound, before, after)
-            self._core.failpoint("operation.slice")
+        self._core.failpoint("followers.slice")
         if after is DeliveryState.PENDING:
             self._core.ready.add(outbound)

@@ -164,8 +164,13 @@ class Store(Protocol):
         """Do what ``prune`` does in slices, for ``Writer.run``."""
         ...
 
-    def close(self) -> None:
-        """Stop cleanly; further calls are errors."""
+    def close(self, *, cut_off: bool = False) -> None:
+        """
+        Stop cleanly; further calls are errors.
+
+        Args:
+            cut_off: tries were under way; what each lane sends first next time is uncertain.
+        """
         ...
 
     # -- lanes, any thread ---------------------------------------------------------------------

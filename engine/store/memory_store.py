@@ -508,7 +508,7 @@ class MemoryStore:
         yield
         return PruneReport()
 
-    def close(self) -> None:
+    def close(self, *, cut_off: bool = False) -> None:
         """See the interface."""
 
     def _check_fence(self) -> None:

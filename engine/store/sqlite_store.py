@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -80,6 +81,8 @@ class SqliteStore:
         self._settings = settings or StoreSettings()
         folder.mkdir(parents=True, exist_ok=True)
         self._lock = DataLock(folder)
+        # Also when the process ends without close(); a kill leaves the note as it is.
+        weakref.finalize(self, self._lock.forget_files)
         try:
             self.keys = open_keys(folder)
             self._core = Core(folder, self.keys, self._lock, self._settings)
@@ -345,8 +348,8 @@ class SqliteStore:
         self._core.check_fence()
         return self._pruning.run(retention, now=now, dry_run=dry_run)
 
-    def close(self) -> None:
-        """Index and close everything; the next start is a clean one."""
+    def close(self, *, cut_off: bool = False) -> None:
+        """Index and close everything; the next start is a clean one. See the interface."""
         core = self._core
         if core.fenced is None:
             for day in core.files.open_days():
@@ -354,7 +357,7 @@ class SqliteStore:
         core.readers.close_all()
         core.files.close_all()
         if core.fenced is None and self._tokens.were_opened:
-            self._control.put_setting(_UNCERTAIN, "")
+            self._control.put_setting(_UNCERTAIN, str(core.seq) if cut_off else "")
         self._lock.drop_file(CONTROL_NAME)
         self._control.close()
         self._lock.release(clean=core.fenced is None)
