@@ -256,8 +256,15 @@ class Run:
     def arrange(self) -> None:
         """Do to the message what a loop has put in and taken out."""
         if self._arrangement.changes():
-            self.message.set_segments(self._arrangement.arranged(self.message.segments()))
-            self._arrangement = Arrangement()
+            self.message.set_segments(self._arrangement.settle(self.message.segments()))
+
+    def snapshot(self) -> Message:
+        """Return a copy of the message as it would leave now."""
+        copied = self.message.copy()
+        if self._arrangement.changes():
+            arranged = self._arrangement.arranged(self.message.segments())
+            copied.set_segments([segment.clone(copied) for segment in arranged])
+        return copied
 
     def _writable(self, path: Path) -> list[Segment]:
         """Return where to write; a segment that is missing is made."""

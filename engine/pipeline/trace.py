@@ -83,8 +83,7 @@ class Recorder:
     def begin(self, step: Step, run: Run) -> StepRecord:
         """The step is about to run."""
         record = self._record(step, run, "run")
-        run.arrange()
-        record.before = run.message.copy()
+        record.before = run.snapshot()
         self.records.append(record)
         self._open.append(record)
         return record
@@ -95,8 +94,7 @@ class Recorder:
             pass
         record.outcome = outcome
         if outcome != "failed":
-            run.arrange()
-            record.after = run.message.copy()
+            record.after = run.snapshot()
 
     def note_branch(self, number: int) -> None:
         """The choose step at hand took alternative *number*."""

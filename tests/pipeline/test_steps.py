@@ -592,3 +592,22 @@ def test_what_a_loop_puts_in_and_takes_out_adds_up() -> None:
         "ZZ2", "ORC", "OBR", "OBX", "NTE", "NTE", "ZDS", "ZZ2",
     ]  # fmt: skip
     assert done.get_all("NTE[*]-3") == ["about the patient", "a1", "b", "a2", "b", "a1", "b"]
+
+
+def test_what_is_put_behind_something_gone_stands_where_that_stood() -> None:
+    """An element that lost all its segments, then is sorted around, still gets its new one."""
+    steps = [{"each": {"group": "OBR", "lead": ["ORC"]}, "steps": [
+        {"each": "OBX", "steps": [
+            {"add_segment": {"segment": "ZZ1", "after": "OBX"}},
+            {"drop_segments": ["OBX", "ZZ1"]},
+        ]},
+        {"sort": {"segment": "NTE", "by": "NTE-3", "order": "descending"}},
+        {"add_segment": {"segment": "ZZ2", "at": "group_end"}},
+    ]}]  # fmt: skip
+    done = output(steps, ORU)
+    assert done.segment_names() == [
+        "MSH", "PID", "NTE", "ORC", "OBR", "NTE", "NTE", "ZZ2", "ORC", "OBR", "ZDS", "ZZ2",
+    ]  # fmt: skip
+    assert done.get_all("NTE[*]-3")[1:] == ["second note", "first note"]
+    emptied = [{"each": "OBX", "steps": [{"drop_segments": ["OBX"]}, {"set": {"ZZ3-1": "x"}}]}]
+    assert output(emptied, ORU).segment_names()[5:8] == ["ZZ3", "NTE", "NTE"]
