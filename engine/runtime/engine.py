@@ -46,8 +46,8 @@ T = TypeVar("T")
 
 #: exit codes
 FINE, FAILED, FENCED = 0, 1, 75
-#: how long a stop may take before what is left is cut off
-STOP_S = 10.0
+#: how long senders, and then receivers, may take at a stop before they are cut off
+STOP_S = 4.0
 
 
 class Http(Protocol):
@@ -201,30 +201,39 @@ class Engine:
         self.spawn(self._stop(within_s if drain else 0.0))
 
     async def _stop(self, drain_s: float) -> None:
-        self.upkeep.stop()
-        await self._within(self.doors.close_all(), STOP_S, "senders")
-        self.doors.abort_all()
-        if drain_s:
-            await self._within(self._drained(), drain_s, "queues")
-        await self._within(self.exits.close_all(), STOP_S, "receivers")
-        self.exits.abort_all()
-        ended = await asyncio.to_thread(self.writer.stop)
-        await asyncio.sleep(0)  # the last commit's callbacks
-        await self.close_outer()
-        if ended and self.exit_code != FENCED:
-            await asyncio.to_thread(self.store.close)
-        log.info("stopped", extra={"exit_code": self.exit_code})
-        self._end()
+        try:
+            self.upkeep.stop()
+            await self._within(self.doors.close_all(), STOP_S, "senders")
+            self.doors.abort_all()
+            if drain_s:
+                await self._within(self._drained(), drain_s, "queues")
+            is_quiet = await self._within(self.exits.close_all(), STOP_S, "receivers")
+            self.exits.abort_all()
+            ended = await asyncio.to_thread(self.writer.stop)
+            await asyncio.sleep(0)  # the last commit's callbacks
+            await self.close_outer()
+            if ended and self.exit_code != FENCED:
+                await asyncio.to_thread(lambda: self.store.close(cut_off=not is_quiet))
+            log.info("stopped", extra={"exit_code": self.exit_code})
+        finally:
+            self._end()
 
     async def _drained(self) -> None:
         while any(c.pending for c in self.store.counts().outbounds.values()):
             await asyncio.sleep(0.1)
 
-    async def _within(self, work: Awaitable[None], seconds: float, what: str) -> None:
+    async def _within(self, work: Awaitable[None], seconds: float, what: str) -> bool:
+        """Wait for *work*, not for ever; return whether it ended in order."""
         try:
             await asyncio.wait_for(work, seconds)
         except TimeoutError:
             log.warning("did not end in time", extra={"subject": what, "limit": seconds})
+        except Exception:
+            # Whatever went wrong, the rest of the stop must still happen.
+            log.exception("could not end in order", extra={"subject": what})
+        else:
+            return True
+        return False
 
     async def close_outer(self) -> None:
         """Close what is not about messages."""

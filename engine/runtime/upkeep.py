@@ -15,7 +15,6 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from engine.model.errors import MedbusError
 from engine.runtime import house
 from engine.runtime.alarms import Alarm, Facts, find_alarms
 from engine.runtime.certificates import find_expiries
@@ -67,11 +66,10 @@ class Upkeep:
     async def _tick(self) -> None:
         engine = self._engine
         while not self._is_over.is_set():
-            engine.doors.tick()
-            engine.exits.tick()
-            self._watch_clock()
+            for duty in (engine.doors.tick, engine.exits.tick, self._watch_clock):
+                self._guarded(duty)
             if self._ticks % _CERTIFICATES_EVERY_S == 0:
-                await asyncio.to_thread(self._read_certificates)
+                await asyncio.to_thread(self._guarded, self._read_certificates)
             if self._ticks % _LOOK_EVERY_S == 0:
                 await asyncio.to_thread(self._guarded, self.look)
                 await asyncio.to_thread(self._guarded, self._end_pauses)
@@ -83,7 +81,8 @@ class Upkeep:
     def _guarded(self, duty: Callable[[], object]) -> None:
         try:
             duty()
-        except MedbusError as error:
+        except Exception as error:
+            # The next second must come, whatever happened in this one.
             log.error("upkeep could not do its duty", exc_info=error)
 
     # -- duties, in threads --------------------------------------------------------------------
@@ -168,7 +167,7 @@ class Upkeep:
                 found = [d for day in chosen for d in store.check_ledger(day)]
                 kept = [d for d in self.ledger if d.day not in chosen and d.day in days]
                 self.ledger = tuple(kept + found)
-            except MedbusError as error:
+            except Exception as error:
                 log.error("the ledger could not be recounted", exc_info=error)
             took_s = clock.monotonic() - began
             self._is_over.wait(max(took_s * _RECOUNT_REST, _RECOUNT_LEAST_S))

@@ -229,6 +229,9 @@ class SqliteStore:
     def _after_commit(
         self, day: str, arrivals: Sequence[Arrival], answers: Sequence[Result | MedbusError]
     ) -> None:
+        core = self._core
+        if day < core.days[-2:][0] and core.files.is_open(day) and not core.depths.owed(day):
+            core.add_chore(f"close {day}", lambda: self._close_day(day))
         if not arrivals:
             return
         for arrival, answer in zip(arrivals, answers, strict=False):
@@ -275,7 +278,20 @@ class SqliteStore:
         return False
 
     def _make_day(self, day: str) -> bool:
-        self._core.open_day(day, create=True)
+        core = self._core
+        core.open_day(day, create=True)
+        for older in core.files.open_days():
+            if older < core.days[-2:][0] and not core.depths.owed(older):
+                core.add_chore(f"close {older}", lambda older=older: self._close_day(older))
+        return False
+
+    def _close_day(self, day: str) -> bool:
+        """A past day that owes nothing is put to rest: one plain file, no WAL beside it."""
+        core = self._core
+        if core.files.is_open(day) and not core.depths.owed(day):
+            self._index(day)
+            core.readers.close(day)
+            core.files.rest(day)
         return False
 
     def _park_damaged(self, delivery_id: str, settlement: Settlement) -> None:

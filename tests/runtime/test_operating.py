@@ -399,3 +399,17 @@ def test_keys_are_rotated_while_messages_flow_and_the_audit_can_be_exported(site
     assert site.run("audit", "export", str(exported))[0] == 0
     assert [line.count('"verb"') for line in exported.read_text().splitlines()] == [1, 1, 1]
     assert site.json("audit", "verify")["ok"]
+
+
+def test_a_stop_does_not_wait_for_ever_and_flags_what_it_cut_off(site: Site) -> None:
+    """If this failed, a hanging receiver would hold up every restart, or a duplicate go unseen."""
+    site.receiver.answer = lambda body: ""
+    site.write_channels(CHANNELS.replace("timeout: 2s", "timeout: 60s"))
+    site.start()
+    site.send(adt("C1", "7"))
+    site.wait(lambda: site.receiver.got)
+    assert site.stop() == 0
+    site.restart()
+    site.wait(lambda: len(site.receiver.got) == 2)
+    message = site.json("messages")["items"][0]
+    site.wait(lambda: site.json("show", message["message_id"])["deliveries"][0]["uncertain"])
