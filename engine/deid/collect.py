@@ -34,7 +34,7 @@ def collector(kind: str, datatype: str, *, towns: bool = True) -> Collector | No
             return _pair
         return _trace if kind in _TRACES else _number
     if kind == "query":
-        return _query
+        return _staff if datatype in shapes.STAFF else _query
     if kind not in _PERSONAL:
         return None
     if datatype in shapes.DATE:
@@ -87,10 +87,15 @@ def _pair(value: str, run: Run) -> None:
 
 
 def _query(value: str, run: Run) -> None:
+    """Numbers of a query, and the name behind @PID.5.1."""
+    before = ""
     for part in re.split("[" + re.escape(run.component + run.subcomponent) + "]", value):
         text = run.text(part)
-        if len(text) >= 4 and any(char.isdigit() for char in text) and not _TIME.match(text):
+        if before.lstrip("@").startswith("PID.5"):
+            run.identifiers.add_name(text, "")
+        elif len(text) >= 4 and any(char.isdigit() for char in text) and not _TIME.match(text):
             run.identifiers.add_id(text)
+        before = text
 
 
 def _address(value: str, run: Run) -> None:

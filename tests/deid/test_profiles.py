@@ -227,6 +227,12 @@ def test_a_name_observed_is_looked_for_elsewhere() -> None:
     assert _after({}, text, "OBX[2]-5") == "Seen [NAME]"
 
 
+def test_the_patient_of_a_query_is_looked_for_in_the_answer() -> None:
+    """Name and number in search parameters are identifiers like any other."""
+    text = "QPD|Q22^Find^HL7|Q1|@PID.5.1^Zyxwould~@PID.3.1^88001234\nNTE|1||Zyxwould 88001234\n"
+    assert _after({"free_text": ["NTE-3"]}, text, "NTE-3") == "[NAME] [ID]"
+
+
 # -- keys and the record ----------------------------------------------------------------------
 
 
