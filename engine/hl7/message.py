@@ -132,7 +132,7 @@ class Message(SegmentTree):
         """Return the first value at *path* as text; "" when absent or empty."""
         if isinstance(path, str):
             path = parse_path(path)
-        if path.is_plain:
+        if path.segment_selector is FIRST:
             first = self.first(path.segment)
             if first is None:
                 return ""

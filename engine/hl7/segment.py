@@ -42,14 +42,21 @@ class Segment:
 
     __slots__ = ("_fields", "_owner", "_text", "name", "origin")
 
-    def __init__(self, owner: Owner, name: str, text: str | None, origin: int | None) -> None:
+    def __init__(
+        self,
+        owner: Owner,
+        name: str,
+        text: str | None,
+        origin: int | None,
+        fields: list[str] | None = None,
+    ) -> None:
         #: three capitals; "" for a line that is no segment
         self.name = name
         #: line number (from 0) in the received message; None when made here
         self.origin = origin
         self._owner = owner
         self._text = text
-        self._fields: list[str] | None = None
+        self._fields = fields
 
     def __repr__(self) -> str:
         return f"<Segment {self.name or '?'}>"
@@ -245,15 +252,13 @@ class Segment:
 
     def clone(self, owner: Owner) -> Segment:
         """Return the same segment for *owner*, a copy of this one's message."""
-        copied = Segment(owner, self.name, self._text, self.origin)
-        copied._fields = self._fields.copy() if self._fields is not None else None
-        return copied
+        fields = self._fields.copy() if self._fields is not None else None
+        return Segment(owner, self.name, self._text, self.origin, fields)
 
     def adopt(self, owner: Owner) -> Segment:
         """Return this segment for another message, in that message's delimiters."""
-        copied = Segment(owner, self.name, None, None)
-        copied._fields = _recoded(self, self._owner.delimiters, owner.delimiters)
-        return copied
+        fields = _recoded(self, self._owner.delimiters, owner.delimiters)
+        return Segment(owner, self.name, None, None, fields)
 
     def recode(self, before: Delimiters, after: Delimiters) -> None:
         """Rewrite every field from the delimiters *before* to those *after*."""

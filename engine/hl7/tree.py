@@ -32,6 +32,8 @@ class SegmentTree:
     _text: str
     #: first segments by name, as long as no more was asked for
     _found: dict[str, _Found]
+    #: the line end of the text, "" where it has several kinds; None until asked for
+    _one_end: str | None = None
     #: None until the text was cut into lines
     _entries: list[str | Segment] | None = None
     _names: list[str]
@@ -72,24 +74,28 @@ class SegmentTree:
     def _find(self, name: str) -> Segment | None:
         """Find the first segment in the text; cut the text where that does not settle it."""
         text = self._text
-        has_cr = "\r" in text
-        if has_cr and "\n" in text:
-            self._load()
-            return self.first(name)
-        end = "\r" if has_cr else "\n"
+        separator = self.delimiters.field
+        end = self._one_end
+        if end is None:
+            has_cr = "\r" in text
+            end = self._one_end = "" if has_cr and "\n" in text else "\r" if has_cr else "\n"
         start = 0
         if name != "MSH":
-            start = text.find(f"{end}{name}{self.delimiters.field}") + 1
-            if not start:
-                if name not in text and name.lower() not in text:
-                    return None
-                # Perhaps written in small letters, indented or bare.
-                self._load()
-                return self.first(name)
+            start = text.find(f"{end}{name}{separator}") + 1 if end else 0
+        if not end or (not start and name != "MSH"):
+            if name not in text and name.lower() not in text:
+                return None
+            # Perhaps written in small letters, indented or bare, or behind mixed line ends.
+            self._load()
+            return self.first(name)
         stop = text.find(end, start)
         if stop < 0:
             stop = len(text)
-        segment = Segment(self, name, text[start:stop], 0)
+        line = text[start:stop]
+        fields = line.split(separator)
+        if start == 0:
+            fields.insert(1, separator)
+        segment = Segment(self, name, line, 0, fields)
         self._found[name] = (segment, start, stop)
         return segment
 

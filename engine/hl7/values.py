@@ -70,8 +70,12 @@ def find_in_field(text: str, path: Path, delimiters: Delimiters) -> list[str]:
     selector = path.repetition
     texts: Sequence[str]
     if isinstance(selector, Where):
-        texts = [one for one in repetitions if matches(one, selector, delimiters)][:1]
-    elif selector is FIRST:
+        for one in repetitions:
+            if matches(one, selector, delimiters):
+                value = inner(one, path, delimiters)
+                return [] if value is None else [value]
+        return []
+    if selector is FIRST:
         texts = repetitions[:1]
     else:
         texts = [repetitions[at] for at in selected(len(repetitions), selector)]
