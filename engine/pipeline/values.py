@@ -170,6 +170,8 @@ def is_greater_or_equal(left: Value, right: Value) -> bool:
 def _order(left: Value, right: Value, sign: str) -> bool:
     left_kind, right_kind = kind_of(left), kind_of(right)
     if left_kind != "a number" or right_kind != "a number":
+        if left == "" or right == "":
+            raise StepFailed("an empty value is not ordered; ask for it first: PATH and PATH | …")
         refuse_order(left_kind, right_kind)
     if isinstance(left, Quantity) or isinstance(right, Quantity):
         return _order_quantities(left, right, sign)

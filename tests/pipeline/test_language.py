@@ -309,3 +309,10 @@ def test_closures_and_jinja_agree_on_every_expression(text: str) -> None:
         assert objections
         return
     assert _outcome(expression.value) == _outcome(compile_with_jinja(text, known()))
+
+
+def test_an_empty_value_is_not_ordered_and_says_how_to_ask_first() -> None:
+    """An absent birth date is neither under nor over eighteen."""
+    with pytest.raises(StepFailed, match="an empty value is not ordered"):
+        value_of("PID-29 | age > 18")
+    assert not value_of("PID-29 and PID-29 | age > 18")
