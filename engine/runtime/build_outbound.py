@@ -40,6 +40,7 @@ def _budget(rule: RetryRule) -> RetryBudget:
 def build_outbound(
     name: str, model: Outbound, *, seams: LaneSeams, site_folder: Path,
     on_settled: Callable[[DueDelivery, Settlement], None],
+    observe_delivery_s: Callable[[float], None],
 ) -> OutboundChannel:  # fmt: skip
     """Return the channel with its lanes; raises when a TLS file is no good."""
     return OutboundChannel(
@@ -49,6 +50,7 @@ def build_outbound(
         seams=seams,
         make_sender=_sender_maker(model, site_folder),
         on_settled=on_settled,
+        observe_delivery_s=observe_delivery_s,
     )
 
 

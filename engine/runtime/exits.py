@@ -100,6 +100,7 @@ class Exits:
             seams=self._seams(),
             site_folder=engine.site_folder,
             on_settled=self._settled,
+            observe_delivery_s=engine.delivery_times.observe,
         )
         lanes = channel.lane_count
         tokens = await asyncio.to_thread(

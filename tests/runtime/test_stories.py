@@ -197,6 +197,7 @@ def test_metrics_and_health_are_served_without_patient_data(site: Site) -> None:
         told = answer.read().decode()
     assert 'medbus_messages_total{inbound="his",state="accepted"} 1.0' in told
     assert "medbus_ack_seconds_count 1.0" in told
+    assert "medbus_delivery_seconds_count" in told
     assert "CANARYNAME" not in told
     with urllib.request.urlopen(f"http://127.0.0.1:{free}/health") as answer:
         assert b'"running"' in answer.read()
