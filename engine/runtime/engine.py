@@ -29,7 +29,7 @@ from engine.runtime.desk import Desk
 from engine.runtime.doors import Doors
 from engine.runtime.exits import Exits
 from engine.runtime.ids import IdSource
-from engine.runtime.metrics import Times
+from engine.runtime.metrics import Histogram
 from engine.runtime.operations import Operations
 from engine.runtime.python_workers import PythonWorkers
 from engine.runtime.reload import Reloads
@@ -92,8 +92,8 @@ class Engine:
         self.workers = PythonWorkers()
         self.ids = IdSource(zone, store.next_number)
         self.board = AlarmBoard()
-        self.ack_times = Times("medbus_ack_seconds", "From a frame's last byte to its ack")
-        self.delivery_times = Times("medbus_delivery_seconds", "From arrival to delivered")
+        self.ack_times = Histogram("medbus_ack_seconds", "From a frame's last byte to its ack")
+        self.delivery_times = Histogram("medbus_delivery_seconds", "From arrival to delivered")
         self.budget = Budget()
         self.exits = Exits(self)
         self.doors = Doors(

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _BOUNDS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0)
 
 
-class Times:
+class Histogram:
     """A histogram of seconds: one list, no locks, no labels; cheap enough for every message."""
 
     __slots__ = ("about", "counts", "name", "total_s")
