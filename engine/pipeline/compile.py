@@ -8,6 +8,7 @@ and named in the findings.
 from __future__ import annotations
 
 import json
+import re
 from functools import partial
 
 from engine.config.models.outbound import Outbound
@@ -27,6 +28,8 @@ from engine.pipeline.steps.builder import Builder, Shared
 from engine.pipeline.steps.compiler import compile_steps
 from engine.pipeline.tables import build_tables
 from engine.pipeline.templates import Template, compile_template
+
+_FILTERED_PSEUDONYM = re.compile(r"pseudonym\([^)]*\)\s*\|")
 
 
 def compile_site(site: Site, *, keys: Keys) -> tuple[CompiledSite, list[Finding]]:
@@ -48,6 +51,7 @@ def compile_site(site: Site, *, keys: Keys) -> tuple[CompiledSite, list[Finding]
         name: _compile_route(shared, name, model, outbound) for name, model in site.routes.items()
     }
     _check_unused_transforms(shared)
+    _check_replacements(shared)
     inbound = {
         name: CompiledInbound(
             name=name,
@@ -136,6 +140,28 @@ def _check_unused_transforms(shared: Shared) -> None:
             builder = Builder(shared, place="route")
             builder.applying.append(name)
             compile_steps(builder, steps)
+
+
+def _check_replacements(shared: Shared) -> None:
+    """Check the templates of de-identification profiles; their pseudonym() is worked out there."""
+    builder = Builder(shared, place="profile")
+    known = Known(site_vars=shared.site.vars, functions=frozenset({"pseudonym"}))
+    functions = {"pseudonym": lambda run, *values: ""}
+    for name, profile in shared.site.profiles.items():
+        for place, rule in profile.fields.items():
+            if rule.replace is None:
+                continue
+            _, errors = compile_template(rule.replace, known, functions)
+            loc = ("profiles", name, "fields", place, "replace")
+            for error in errors:
+                builder.find(loc, error.what, error.fix, code=error.code, offset=error.offset)
+            filtered = _FILTERED_PSEUDONYM.search(rule.replace)
+            if filtered:
+                builder.find(
+                    loc, "a pseudonym is written as it is and takes no filter",
+                    "leave out what follows pseudonym(…)", code="LNG-012",
+                    offset=filtered.start(),
+                )  # fmt: skip
 
 
 def _python_sources(site: Site) -> dict[str, str]:

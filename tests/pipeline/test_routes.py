@@ -428,3 +428,16 @@ def test_routes_see_the_type_as_the_clean_up_left_it() -> None:
     result = routed([], inbound={"steps": [{"set": {"MSH-9.2": "A08"}}]},
                     route={"types": ["ADT^A08"]})  # fmt: skip
     assert result.routes[0].outcome is RouteOutcome.QUEUED
+
+
+def test_the_expressions_of_a_profile_are_checked_too() -> None:
+    """A replace template with a mistake does not wait for a patient."""
+    profile = (
+        'extends: safe_harbor\nfields:\n  PID-5: {replace: "X^{{ pseudonym(PID-3.1) | %s }}"}\n'
+    )
+    files = {"transforms/deid/p.yaml": profile % "uper"}
+    found = findings_of([{"deidentify": "p"}], files=files)
+    assert ("LNG-003", "there is no filter uper") in [(f.code, f.what) for f in found]
+    files = {"transforms/deid/p.yaml": profile % "left(4)"}
+    found = findings_of([{"deidentify": "p"}], files=files)
+    assert [f.what for f in found] == ["a pseudonym is written as it is and takes no filter"]
