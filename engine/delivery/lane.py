@@ -33,7 +33,7 @@ _log = logging.getLogger(__name__)
 
 #: seconds between two looks whether a peer that could not be reached is back
 _PROBE_EVERY_S = 5.0
-#: seconds before a settlement is offered again to a store that is full
+#: seconds before a store that is full, or cannot be read, is asked again
 _FULL_WAIT_S = 1.0
 _TROUBLE = frozenset({AttemptOutcome.REFUSED, AttemptOutcome.BROKEN})
 
@@ -66,6 +66,7 @@ class Lane:
             self._read_page,
             changed=self.advance,
             lost=self.stop,
+            failed=self._ask_again,
             takes_offers=policy.on_park != "halt",
         )
         #: others changed the queue; it is read anew as soon as nothing is in flight
@@ -366,6 +367,12 @@ class Lane:
         step_s = min(seconds, _PROBE_EVERY_S) if self._is_trouble else seconds
         left_s = seconds - step_s
         self._timer = self._seams.reactor.callLater(step_s, self._waited, left_s)
+
+    def _ask_again(self) -> None:
+        """The store could not be read: look again in a while."""
+        if self._timer is None and not self._is_stopped and not self._is_paused:
+            self._is_trouble = False
+            self._wait(_FULL_WAIT_S)
 
     def _waited(self, left_s: float) -> None:
         self._timer = None

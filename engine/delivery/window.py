@@ -21,6 +21,8 @@ MOST_BYTES = 4_000_000
 #: a page is read when no more than this is left
 _LOW_WATER = 16
 _MOST_PER_PAGE = 64
+#: what is offered while a page is read and is larger than this is read from the store
+_MOST_ASIDE_BYTES = 16_000
 
 #: (n, after, done): done gets the page, or the error
 ReadPage = Callable[[int, DueDelivery | None, Callable[[Any], None]], None]
@@ -34,14 +36,17 @@ class Window:
         read_page: reads from the store, elsewhere than on the loop.
         changed: called when there may be a new head.
         lost: called when the lane is not ours any more (its token is stale).
+        failed: called when a page could not be read; what is wrong is told by the store.
         takes_offers: False where only the store knows what may go (behind a halt nothing may, and
             the halt may be older than this process).
     """
 
     __slots__ = (
+        "_aside",
         "_bytes",
         "_changed",
         "_deliveries",
+        "_failed",
         "_gone",
         "_is_reading",
         "_last",
@@ -60,11 +65,13 @@ class Window:
         *,
         changed: Callable[[], None],
         lost: Callable[[], None],
+        failed: Callable[[], None],
         takes_offers: bool = True,
     ) -> None:
         self._read_page = read_page
         self._changed = changed
         self._lost = lost
+        self._failed = failed
         self._takes_offers = takes_offers
         self._deliveries: deque[DueDelivery] = deque()
         self._bytes = 0
@@ -72,13 +79,15 @@ class Window:
         #: there may be more in the store, behind what is here
         self.is_behind = True
         self._is_reading = False
-        #: something was offered while a page was read or the window was full
+        #: offered while a page was read; taken over when the page shows that nothing is before it
+        self._aside: list[DueDelivery] = []
+        #: something that was offered while a page was read is known to the store only
         self._missed = False
         #: grows with each change by others; a page of an older turn is dropped
         self._turn = 0
         #: settled while a page was read, so the page may still show them
         self._gone: set[str] = set()
-        self._page_size = 16
+        self._page_size = 8
 
     def __len__(self) -> int:
         return len(self._deliveries)
@@ -97,13 +106,16 @@ class Window:
 
     def offer(self, delivery: DueDelivery) -> None:
         """Take a delivery that was just committed, unless older ones wait in the store."""
-        if self.is_behind or self._is_reading:
-            self._missed = True
-        elif (
-            not self._takes_offers
-            or len(self._deliveries) >= MOST_DELIVERIES
-            or self._bytes >= MOST_BYTES
-        ):
+        if not self._takes_offers:
+            self.miss()
+        elif self._is_reading:
+            if len(self._aside) < MOST_DELIVERIES and len(delivery.body) <= _MOST_ASIDE_BYTES:
+                self._aside.append(delivery)
+            else:
+                self._missed = True
+        elif self.is_behind:
+            return
+        elif len(self._deliveries) >= MOST_DELIVERIES or self._bytes >= MOST_BYTES:
             self.is_behind = True
         else:
             self._append(delivery)
@@ -121,12 +133,12 @@ class Window:
 
     def discard(self, delivery_id: str) -> bool:
         """Take one out wherever it stands; return whether it was here."""
+        if self._is_reading:
+            self._gone.add(delivery_id)
         for delivery in self._deliveries:
             if delivery.delivery_id == delivery_id:
                 self._deliveries.remove(delivery)
                 self._bytes -= len(delivery.body)
-                if self._is_reading:
-                    self._gone.add(delivery_id)
                 return True
         return False
 
@@ -163,6 +175,7 @@ class Window:
     def _read(self) -> None:
         self._is_reading = True
         self._missed = False
+        self._aside.clear()
         self._gone.clear()
         turn = self._turn
         asked = self._page_size
@@ -172,8 +185,8 @@ class Window:
             if isinstance(page, Conflict):
                 self._lost()
             elif isinstance(page, Exception):
-                # The lane asks again at its next turn; what is wrong is told by the store.
                 self.is_behind = True
+                self._failed()
             elif turn != self._turn:
                 self._changed()
             else:
@@ -188,9 +201,15 @@ class Window:
             size += len(delivery.body)
             if delivery.delivery_id not in self._gone:
                 self._append(delivery)
+        # A page may be short for its size in bytes: only an empty one says that this was all.
+        self.is_behind = bool(page) or self._missed
         if page:
             self._last = page[-1]
-        self.is_behind = self._missed or len(page) == asked
+        elif not self._missed:
+            for delivery in self._aside:
+                if delivery.delivery_id not in self._gone:
+                    self._append(delivery)
+        self._aside.clear()
         if size > MOST_BYTES:
             self._page_size = max(1, asked // 2)
         elif size < MOST_BYTES // 4:

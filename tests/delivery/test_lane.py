@@ -186,14 +186,50 @@ def test_offers_while_a_page_is_read_are_found_in_the_store() -> None:
     bench.store.reads_at_once = False
     bench.start(due(1))
     bench.accept(due(2), due(3))
-    bench.store.tell_reads()
-    bench.senders[0].end("AA")
-    bench.store.tell_reads()
-    bench.senders[0].end("AA")
-    bench.senders[0].end("AA")
+    for _ in range(3):
+        bench.store.tell_reads()
+        bench.senders[0].end("AA")
+        bench.store.tell_reads()
     bench.accept(due(4))
     bench.senders[0].end("AA")
     assert bench.sent == [1, 2, 3, 4]
+
+
+def test_a_page_that_is_short_for_its_bytes_is_not_the_last() -> None:
+    """Large messages make small pages; what is behind them is neither forgotten nor overtaken."""
+    bench = Bench()
+    bench.store.page_bytes = 10
+    bench.start(*(due(number) for number in range(1, 21)))
+    bench.accept(due(21))
+    for _ in range(21):
+        bench.senders[0].end("AA")
+    assert bench.sent == list(range(1, 22))
+
+
+def test_what_is_offered_during_the_last_read_is_taken_over() -> None:
+    """When the store has nothing older, offers that came meanwhile go from memory, in order."""
+    bench = Bench()
+    bench.store.reads_at_once = False
+    bench.start()
+    bench.accept(due(1), due(2))
+    bench.store.tell_reads()
+    assert bench.store.page_reads == 1
+    bench.senders[0].end("AA")
+    bench.senders[0].end("AA")
+    bench.accept(due(3))
+    assert bench.sent == [1, 2, 3]
+    assert bench.store.page_reads == 1
+
+
+def test_a_store_that_cannot_be_read_is_asked_again() -> None:
+    """A failed page read costs a second, not the queue."""
+    bench = Bench()
+    bench.store.broken_reads = 2
+    bench.start(due(1))
+    assert bench.sent == []
+    bench.reactor.advance(1.1)
+    bench.reactor.advance(1.1)
+    assert bench.sent == [1]
 
 
 def test_an_error_is_tried_again_after_growing_waits() -> None:

@@ -72,6 +72,10 @@ class QueueStore:
     #: what the next commits answer instead
     answers: list[Any] = field(default_factory=list)
     page_reads: int = 0
+    #: a page ends before it is larger, one delivery apart
+    page_bytes: int = 1_000_000_000
+    #: the next reads fail
+    broken_reads: int = 0
 
     def add(self, *deliveries: DueDelivery) -> None:
         """Have *deliveries* pending."""
@@ -125,7 +129,12 @@ class QueueStore:
             and (each.seq, each.place) > place
             and self._is_of(each, token - 1)
         ]
-        return found[:n]
+        page: list[DueDelivery] = []
+        for each in found[:n]:
+            if page and sum(len(one.body) for one in page) > self.page_bytes:
+                break
+            page.append(each)
+        return page
 
     def get_attempts(self, delivery_id: str) -> tuple[StoredAttempt, ...]:
         """Return the stored attempts."""
@@ -135,6 +144,9 @@ class QueueStore:
         """Run a read now; tell now, or when the test says so."""
         self.page_reads += 1
         try:
+            if self.broken_reads:
+                self.broken_reads -= 1
+                raise OSError("unreadable")
             result = function(self)
         except Exception as error:  # noqa: BLE001 - told as the thread pool does
             result = error
