@@ -84,9 +84,6 @@ _MSH18 = {
     "koi8-r": "KOI8-R",
 }
 
-#: begins a shift of ISO 2022: what follows is not what its bytes look like
-_ESCAPE_BYTE = b"\x1b"
-
 _SINGLE_BYTE = frozenset(
     {"latin-1", "cp1252", "cp1251", "cp1250", "tis-620", "koi8-r", "ascii"}
     | {f"iso8859-{part}" for part in range(2, 16)}
@@ -130,11 +127,6 @@ def msh18_for(codec: str) -> str:
 def charset_names() -> list[str]:
     """Return the names MSH-18 may be given, for messages to people."""
     return list(_MSH18.values())
-
-
-def is_plain_ascii(raw: bytes) -> bool:
-    """Return whether every codec of this file reads *raw* as the same text."""
-    return raw.isascii() and _ESCAPE_BYTE not in raw
 
 
 def decode(

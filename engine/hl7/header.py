@@ -94,7 +94,13 @@ class Header:
     @property
     def message_type(self) -> str:
         """MSH-9.1^MSH-9.2, or only MSH-9.1 where there is no trigger."""
-        code, trigger = self.part(9, 1), self.part(9, 2)
+        value = self.field(9)
+        between_repetitions, between_components, _, sign = self.delimiters.cuts
+        if between_repetitions in value or sign in value:
+            code, trigger = self.part(9, 1), self.part(9, 2)
+        else:
+            code, _, rest = value.partition(between_components)
+            trigger = rest.partition(between_components)[0]
         return f"{code}^{trigger}" if trigger else code
 
     @property

@@ -21,6 +21,8 @@ from engine.hl7.segment import Segment
 from engine.hl7.structure import FIELD, level_of, recode
 from engine.hl7.tree import SegmentTree
 
+#: begins a shift of ISO 2022: such bytes only look like ASCII
+_ESCAPE = 0x1B
 _USUAL = b"MSH|^~\\&|"
 
 
@@ -37,7 +39,7 @@ class Message(SegmentTree):
     #: where MSH begins in raw
     _start = 0
     #: whether raw is ASCII throughout
-    _is_ascii: bool
+    _is_ascii = True
     #: None until asked for, in a message that is ASCII throughout
     _codec: str | None = None
     _default_codec: str | None = None
@@ -61,25 +63,24 @@ class Message(SegmentTree):
         """
         self = cls.__new__(cls)
         self.raw = raw
-        if not raw.startswith(_USUAL):
+        is_usual = raw.startswith(_USUAL)
+        if not is_usual:
             self._start = find_start(raw)
             raw = raw[self._start :]
         if charset is not None:
             self._default_codec = _codec(charset)
         if force_charset is not None:
             self._codec = _codec(force_charset)
-        self._is_ascii = raw.isascii() and b"\x1b" not in raw
-        if self._is_ascii:
+        if raw.isascii() and _ESCAPE not in raw:
             # Which codec an edit would need is asked when an edit brings such characters.
-            text = raw.decode("ascii")
+            self._text = raw.decode("ascii")
         else:
+            is_usual = self._is_ascii = False
             declared = declared_charset(raw, 0, raw[3:4])
-            text, self._codec, self._notes = decode(
+            self._text, self._codec, self._notes = decode(
                 raw, declared=declared, default=self._default_codec, force=self._codec
             )
-        self._text = text
-        usual = text.startswith("MSH|^~\\&|")
-        self.delimiters = DEFAULT_DELIMITERS if usual else parse_delimiters(text)
+        self.delimiters = DEFAULT_DELIMITERS if is_usual else parse_delimiters(self._text)
         self._found = {}
         return self
 

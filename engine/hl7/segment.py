@@ -40,7 +40,7 @@ class Owner(Protocol):
 class Segment:
     """A segment of a message; reading and writing go straight to that message."""
 
-    __slots__ = ("_fields", "_owner", "_text", "name", "origin")
+    __slots__ = ("_fields", "_owner", "_text", "is_written", "name", "origin")
 
     def __init__(
         self,
@@ -54,6 +54,8 @@ class Segment:
         self.name = name
         #: line number (from 0) in the received message; None when made here
         self.origin = origin
+        #: whether somebody wrote to it since it was received, or made it
+        self.is_written = text is None
         self._owner = owner
         self._text = text
         self._fields = fields
@@ -69,7 +71,7 @@ class Segment:
     @property
     def is_untouched(self) -> bool:
         """Whether it still is what was received."""
-        return self._text is not None and self.origin is not None
+        return not self.is_written and self.origin is not None
 
     @property
     def is_proper(self) -> bool:
@@ -231,6 +233,7 @@ class Segment:
             value = write_in_field(fields[number], path, value, self._owner.delimiters)
         fields[number] = value
         self._text = None
+        self.is_written = True
         self._owner.is_edited = True
 
     def fill(self, values: Mapping[int, str]) -> None:
@@ -242,6 +245,7 @@ class Segment:
         """Replace the whole segment by *text*, structure in the message's own delimiters."""
         self._fields = self._cut(text)
         self._text = None
+        self.is_written = True
         self._owner.is_edited = True
 
     # -- moving ----------------------------------------------------------------------------
@@ -264,6 +268,7 @@ class Segment:
         """Rewrite every field from the delimiters *before* to those *after*."""
         self._fields = _recoded(self, before, after)
         self._text = None
+        self.is_written = True
 
     def _own(self, path: FieldPath) -> Path:
         own = path if isinstance(path, Path) else parse_field_path(str(path))

@@ -109,7 +109,7 @@ class SegmentTree:
 
     def _rewritten(self) -> list[_Found]:
         """Return the found segments that were written to, the last one first."""
-        found = [found for found in self._found.values() if not found[0].is_untouched]
+        found = [found for found in self._found.values() if found[0].is_written]
         return sorted(found, key=_start, reverse=True) if len(found) > 1 else found
 
     def _segment(self, at: int) -> Segment:
