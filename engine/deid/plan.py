@@ -104,7 +104,8 @@ class Planner:
     @property
     def arrival_time(self) -> bool:
         """Whether MSH-7 becomes the arrival time (a rule of the profile's own may decide else)."""
-        return self.decide(self._rows["MSH"][7])[0].rule.action == "arrival"
+        row = self._rows["MSH"].get(7)
+        return row is not None and self.decide(row)[0].rule.action == "arrival"
 
     def tables(self) -> dict[str, Table]:
         """Return the table of every segment that is not dropped."""
