@@ -48,7 +48,16 @@ class Loop:
 class Scope:
     """One element of a loop: its segments, or one repetition of a field."""
 
-    __slots__ = ("_loop", "_start", "field", "name", "parent", "repetition", "segments")
+    __slots__ = (
+        "_loop",
+        "_start",
+        "field",
+        "name",
+        "number",
+        "parent",
+        "repetition",
+        "segments",
+    )
 
     def __init__(
         self,
@@ -68,8 +77,17 @@ class Scope:
         #: the looped field and the repetition at hand; 0 where whole segments are looped
         self.field = field
         self.repetition = repetition
+        #: which element of the loop this is, from 1
+        self.number = 0
         self._loop = loop
         self._start = segments[0]
+
+    @property
+    def label(self) -> str:
+        """What a trace calls the element: ``OBR[2] OBX[1]``, ``PID-3[2]``."""
+        own = f"{self.name}-{self.field}" if self.field else self.name
+        outer = f"{self.parent.label} " if self.parent is not None else ""
+        return f"{outer}{own}[{self.number}]"
 
     @property
     def last(self) -> Segment:

@@ -46,6 +46,8 @@ class StepRecord:
     about: str = ""
     #: name of the output of an emit step, or ""
     output: str = ""
+    #: the element of a loop, such as ``OBR[2] OBX[1]``, or ""
+    element: str = ""
     before: Message | None = None
     after: Message | None = None
     #: the condition that let it run or not
@@ -111,6 +113,7 @@ class Recorder:
         record = StepRecord(
             place, owner, step.number, step.kind, step.loc, outcome, run.part, step.about,
             run.output,
+            run.scope.label if run.scope is not None else "",
         )  # fmt: skip
         if step.when is not None:
             record.decision = decision_of(step.when, run)

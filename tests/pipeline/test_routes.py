@@ -441,3 +441,16 @@ def test_the_expressions_of_a_profile_are_checked_too() -> None:
     files = {"transforms/deid/p.yaml": profile % "left(4)"}
     found = findings_of([{"deidentify": "p"}], files=files)
     assert [f.what for f in found] == ["a pseudonym is written as it is and takes no filter"]
+
+
+def test_the_recorder_names_the_element_and_the_output_a_step_was_about() -> None:
+    """In a trace one sees which of many OBX a step changed."""
+    inner = {"each": "OBX", "steps": [{"clear": ["OBX-8"]}]}
+    steps = [{"each": {"group": "OBR"}, "steps": [inner]},
+             {"emit": [{"name": "one", "steps": [{"clear": ["PID-8"]}]}]}]  # fmt: skip
+    recorder = Recorder()
+    routed(steps, ORU, recorder=recorder)
+    cleared = [(r.element, r.output) for r in recorder.records if r.kind == "clear"]
+    assert cleared == [
+        ("OBR[1] OBX[1]", ""), ("OBR[1] OBX[2]", ""), ("OBR[2] OBX[1]", ""), ("", "one"),
+    ]  # fmt: skip

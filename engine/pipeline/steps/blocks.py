@@ -72,7 +72,8 @@ class _Each:
     def __call__(self, run: Run, recorder: Recorder | None) -> Steps:
         outer = run.scope
         try:
-            for scope in self._scopes_of(run):
+            for number, scope in enumerate(self._scopes_of(run), 1):
+                scope.number = number
                 if not scope.segments:
                     continue
                 run.scope = scope
