@@ -254,14 +254,16 @@ class _Work:
         try:
             if outbound.changes:
                 outbound.finish(run)
-            body = run.message.encode()
+            if run.encoded is None:
+                body = run.message.encode()
+                run.encoded = (body, _find_leak(run, body) if run.identifiers else None)
+            body, leak = run.encoded
         except (Hl7Error, UnicodeError) as error:
             where = error.where if isinstance(error, Hl7Error) else ""
             reason = error.what if isinstance(error, Hl7Error) else "a character cannot be written"
             park = Park(ParkCode.CHARSET, f"outbound {outbound.name}: {reason}", "", where)
             self._add(route, number, outbound, None, park=park)
             return
-        leak = _find_leak(run, body) if run.identifiers else None
         self._add(route, number, outbound, run, body=body, park=leak)
 
     def _add(

@@ -14,6 +14,7 @@ from engine.hl7.message import Message
 from engine.hl7.path import FIRST, All, Append, Path
 from engine.hl7.segment import Segment
 from engine.hl7.structure import level_of, recode, shift
+from engine.model.records import Park
 from engine.pipeline.arrangement import Arrangement
 from engine.pipeline.context import Arrived, moment_at
 from engine.pipeline.failures import StepFailed
@@ -35,6 +36,7 @@ class Run:
         "_control_id",
         "arrived",
         "delivery_id",
+        "encoded",
         "identifiers",
         "message",
         "methods",
@@ -80,6 +82,8 @@ class Run:
         self.identifiers: tuple[Any, ...] = ()
         #: records of how it was de-identified
         self.methods: tuple[Any, ...] = ()
+        #: the final bytes, and why they must not be sent; made once for all outbound channels
+        self.encoded: tuple[bytes, Park | None] | None = None
         self.turns = 0
         #: why a filter step stopped it
         self.stop_reason = ""
