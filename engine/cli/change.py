@@ -13,7 +13,7 @@ from engine.cli.settings import Settings, pass_settings
 @pass_settings
 def requeue(
     settings: Settings, *, ids: tuple[str, ...], filters: dict[str, str], reason: str | None,
-    yes: int | None,
+    yes: int | None, dry_run: bool,
 ) -> None:  # fmt: skip
     """
     Try parked deliveries again, at their own place in the order.
@@ -26,7 +26,7 @@ def requeue(
       medbus requeue 20261121-17.2 --reason "LIS table fixed"
       medbus requeue --outbound lis --state parked --since 2h --reason "LIS is back" --yes 14
     """
-    act(settings, "requeue", ids=ids, filters=filters, reason=reason, yes=yes)
+    act(settings, "requeue", ids=ids, filters=filters, reason=reason, yes=yes, dry_run=dry_run)
 
 
 @click.command("release", short_help="Let the followers of a parked delivery pass.")
@@ -34,7 +34,7 @@ def requeue(
 @pass_settings
 def release(
     settings: Settings, *, ids: tuple[str, ...], filters: dict[str, str], reason: str | None,
-    yes: int | None,
+    yes: int | None, dry_run: bool,
 ) -> None:  # fmt: skip
     """
     Let the deliveries held behind a parked one pass; the parked one stays parked.
@@ -43,7 +43,7 @@ def release(
     Example:
       medbus release 20261121-17.2 --reason "later updates must not wait for this one"
     """
-    act(settings, "release", ids=ids, filters=filters, reason=reason, yes=yes)
+    act(settings, "release", ids=ids, filters=filters, reason=reason, yes=yes, dry_run=dry_run)
 
 
 @click.command("cancel", short_help="Take deliveries out for good.")
@@ -51,13 +51,13 @@ def release(
 @pass_settings
 def cancel(
     settings: Settings, *, ids: tuple[str, ...], filters: dict[str, str], reason: str | None,
-    yes: int | None,
+    yes: int | None, dry_run: bool,
 ) -> None:  # fmt: skip
     """
     Take pending, held or parked deliveries out for good; they are never sent.
 
     \b
     Example:
-      medbus cancel --outbound old_lis --state orphaned --reason "receiver was switched off"
+      medbus cancel --outbound old_lis --state pending --reason "receiver was switched off"
     """
-    act(settings, "cancel", ids=ids, filters=filters, reason=reason, yes=yes)
+    act(settings, "cancel", ids=ids, filters=filters, reason=reason, yes=yes, dry_run=dry_run)

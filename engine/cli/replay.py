@@ -23,7 +23,6 @@ from engine.model.errors import Usage
     help="sent: the stored output bytes. received: the original through today's configuration.",
 )
 @click.option("--to", multiple=True, metavar="OUTBOUND", help="Only to these outbound channels.")
-@click.option("--dry-run", is_flag=True, help="Show what would be sent, and what would differ.")
 @pass_settings
 def replay(
     settings: Settings, *, ids: tuple[str, ...], filters: dict[str, str], reason: str | None,

@@ -53,6 +53,7 @@ def filter_options(function: F) -> F:
 def acting_options(function: F) -> F:
     """Add IDS, the filters, --reason and --yes: all that a changing command needs."""
     for option in (
+        click.option("--dry-run", is_flag=True, help="Only show what would be done."),
         click.option("--yes", type=int, metavar="N", help="Do not ask; refused unless N matches."),
         click.option("--reason", metavar="TEXT", help="Why; kept in the audit record."),
         filter_options,
@@ -70,18 +71,33 @@ def act(
     filters: Mapping[str, str],
     reason: str | None,
     yes: int | None,
+    dry_run: bool = False,
     **extra: object,
 ) -> None:
     """Show the count, ask, act on exactly what was shown; exit 1 when something was left out."""
     if not ids and not filters:
         raise Usage(f"{verb} of what?", fix="give message or delivery ids, or filters")
-    if not reason:
+    if not reason and not dry_run:
         raise Usage(
             f"{verb} wants --reason", fix='such as --reason "LIS fixed its table, ticket 4711"'
         )
     with connect(settings) as call:
         asked = {"verb": verb, "ids": list(ids), "filters": dict(filters), **extra}
-        _act(settings, call, verb, call("prepare", asked), reason=reason, yes=yes)
+        prepared = call("prepare", asked)
+        if dry_run:
+            _show_only(settings, verb, prepared)
+        else:
+            _act(settings, call, verb, prepared, reason=reason or "", yes=yes)
+
+
+def _show_only(settings: Settings, verb: str, prepared: Mapping[str, Any]) -> None:
+    if settings.as_json:
+        print_json({key: value for key, value in prepared.items() if key != "token"})
+    else:
+        _show_prepared(verb, prepared)
+        click.echo("nothing was done")
+    if prepared["left_out"]:
+        click.get_current_context().exit(1)
 
 
 def _act(

@@ -60,6 +60,8 @@ def test_a_refused_patient_waits_and_everybody_else_goes_on(site: Site) -> None:
     assert site.outbound()["parked"] == 1
     assert [a["code"] for a in site.status()["alarms"]] == ["ALM-005"]
 
+    told = site.json("requeue", "--outbound", "lis", "--dry-run")
+    assert (told["count"], site.outbound()["parked"]) == (1, 1)
     code, _, err = site.run("requeue", "--outbound", "lis", "--reason", "fixed")
     assert (code, "--yes 1" in err) == (2, True)
     code, _, err = site.run("requeue", "--outbound", "lis", "--reason", "fixed", "--yes", "3")
