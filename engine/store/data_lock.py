@@ -35,7 +35,8 @@ class DataLock:
                 fix="stop it first, or use another folder",
             ) from None
         self._files: set[str] = set()
-        self._released = False
+        #: given back; nothing of the folder may be touched any more
+        self.is_released = False
         #: the files that were being written when the last engine was killed
         self.left_open = _read_note(self._note)
         self.was_unclean = self.left_open is not None
@@ -57,13 +58,13 @@ class DataLock:
 
         Without this a WAL that SQLite removed in order would look like one that was lost.
         """
-        if self._files and not self._released:
+        if self._files and not self.is_released:
             self._files.clear()
             self._write()
 
     def release(self, *, clean: bool) -> None:
         """Give the lock back; *clean*: everything was closed in order."""
-        self._released = True
+        self.is_released = True
         if clean:
             self._note.unlink(missing_ok=True)
             sync_folder(self._note.parent)

@@ -11,7 +11,7 @@ from engine.security.sealing import Sealer
 from engine.store.data_lock import DataLock
 from engine.store.failpoint import Failpoint
 from engine.store.schema import DAY_MIGRATIONS, migrate
-from engine.store.sqlite import Connection, open_writer
+from engine.store.sqlite import Connection, Failure, SqliteError, failure_of, open_writer
 
 _SUFFIX = ".db"
 #: files kept open for writing
@@ -128,6 +128,19 @@ class DayFiles:
         if file is not None:
             self._lock.drop_file(file.path.name)
             file.close()
+
+    def rest(self, day: str) -> None:
+        """Close a day and leave one plain file; opening it for writing brings the WAL back."""
+        file = self._open.get(day)
+        if file is None:
+            return
+        try:
+            file.connection.execute("PRAGMA journal_mode=DELETE")
+        except SqliteError as error:
+            # A reader came in between: the next settlement of this day tries again.
+            if failure_of(error) is not Failure.BUSY:
+                raise
+        self.close(day)
 
     def close_all(self) -> None:
         """Close everything."""

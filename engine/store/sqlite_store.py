@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from engine.model.errors import Fenced, MedbusError, NotFound, Sealed, StoreFull
@@ -282,7 +283,7 @@ class SqliteStore:
         core.open_day(day, create=True)
         for older in core.files.open_days():
             if older < core.days[-2:][0] and not core.depths.owed(older):
-                core.add_chore(f"close {older}", lambda older=older: self._close_day(older))
+                core.add_chore(f"close {older}", partial(self._close_day, older))
         return False
 
     def _close_day(self, day: str) -> bool:

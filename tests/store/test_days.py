@@ -1,0 +1,167 @@
+"""Days: the file made ahead, the file put to rest, the file pruned."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from engine.model.errors import NotFound
+from engine.store import term_index
+from engine.store.records import MessageFilter, Retention
+from engine.store.sqlite_store import SqliteStore
+from tests.store.builders import (
+    DAY,
+    NEXT_DAY,
+    NOON,
+    accept,
+    arrival,
+    commit,
+    delivered,
+    ids,
+    refused,
+    settle,
+    settle_down,
+    states,
+)
+from tests.store.test_crashes import SETTINGS, reopen
+
+DAY_S = 86_400.0
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[SqliteStore]:
+    """A fresh data folder."""
+    store = SqliteStore(tmp_path / "d", settings=SETTINGS)
+    yield store
+    store.close()
+
+
+def next_day(n: int) -> object:
+    """Return a message of the day after."""
+    return arrival(n, day=NEXT_DAY, control_id=f"N{n}", received_at=NOON + DAY_S)
+
+
+def test_tomorrows_file_is_made_ahead(store: SqliteStore) -> None:
+    """The first message after midnight finds its file and its keys."""
+    accept(store, arrival(1))
+    assert store.ledger_days() == (DAY, NEXT_DAY)
+    assert store.keys.has_day(NEXT_DAY, "bodies")
+
+
+def test_a_past_day_that_owes_nothing_is_put_to_rest(store: SqliteStore, tmp_path: Path) -> None:
+    """No WAL stays beside it; it can still be read, searched and reopened by a late nack."""
+    accept(store, arrival(1), arrival(2))
+    settle(store, delivered(f"{DAY}-1.1"))
+    commit(store, next_day(1))
+    wal = tmp_path / "d" / "messages" / "2026-11-21.db-wal"
+    assert wal.exists()
+    settle(store, delivered(f"{DAY}-2.1"))
+    settle_down(store)
+    assert not wal.exists()
+    assert store.get_body(f"{DAY}-1") == arrival(1).body
+    assert store.find_messages(MessageFilter(control_id="C2")).items[0].message_id == f"{DAY}-2"
+    settle(store, refused(f"{DAY}-2.1", "continue"))
+    assert states(store, *ids(1, 2)) == ["delivered", "parked"]
+    assert store.check_ledger(DAY) == ()
+
+
+def test_terms_are_found_in_runs_and_tail_and_after_a_start(
+    store: SqliteStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Wherever the index stands, a search finds every message once, over days."""
+    monkeypatch.setattr("engine.store.sqlite_store.RUN_MESSAGES", 10)
+    for first in range(1, 36, 7):
+        accept(store, *[arrival(n) for n in range(first, first + 7)])
+    commit(store, next_day(1))
+
+    def found(store: SqliteStore) -> list[str]:
+        page = store.find_messages(MessageFilter(patient="P1"), limit=100)
+        return [one.message_id for one in page.items]
+
+    wanted = [f"{NEXT_DAY}-1"] + [f"{DAY}-{n}" for n in range(34, 0, -3)]
+    assert found(store) == wanted
+    store.close()
+    again = reopen(tmp_path / "d")
+    assert found(again) == wanted
+    (answer,) = accept(again, arrival(90, body=arrival(3).body, control_id="C3"))
+    assert answer.duplicate_of == f"{DAY}-3"
+    again.close()
+    assert term_index.RUN_MESSAGES == 2048
+
+
+class TestPrune:
+    """Bodies first, then the day; only what owes nothing and is past its time."""
+
+    def test_bodies_go_and_everything_else_stays(self, store: SqliteStore, tmp_path: Path) -> None:
+        """Facts, acks and attempts can still be read, bodies not; their key is gone."""
+        accept(store, arrival(1), arrival(2))
+        settle(store, *map(delivered, ids(1, 2)))
+        before = store.get_message(f"{DAY}-1")
+        report = store.prune(Retention(bodies_s=3 * DAY_S), now=NOON + 5 * DAY_S)
+        assert DAY in report.bodies
+        assert not store.keys.has_day(DAY, "bodies")
+        with pytest.raises(NotFound):
+            store.get_body(f"{DAY}-1")
+        after = store.get_message(f"{DAY}-1")
+        assert (after.seq, after.control_id, after.routes) == (
+            before.seq,
+            before.control_id,
+            before.routes,
+        )
+        assert not after.deliveries[0].has_body
+        assert store.get_ack(f"{DAY}-1") == b"ACK 1"
+        assert len(store.get_attempts(f"{DAY}-1.1")) == 1
+        assert store.find_messages(MessageFilter(patient="P1")).items[0].message_id == f"{DAY}-1"
+        assert store.check_ledger(DAY) == ()
+        assert not list((tmp_path / "d" / "messages").glob("*.pruning*"))
+
+    def test_the_day_goes_with_its_keys(self, store: SqliteStore, tmp_path: Path) -> None:
+        """After the second stage nothing of it is left."""
+        accept(store, arrival(1))
+        settle(store, delivered(f"{DAY}-1.1"))
+        report = store.prune(Retention(metadata_s=3 * DAY_S), now=NOON + 5 * DAY_S)
+        assert report.days == (DAY,)
+        assert not (tmp_path / "d" / "messages" / "2026-11-21.db").exists()
+        assert not store.keys.has_day(DAY, "evidence")
+        with pytest.raises(NotFound):
+            store.get_message(f"{DAY}-1")
+
+    def test_a_day_that_owes_is_kept_and_said(self, store: SqliteStore) -> None:
+        """It stays whole, and an alarm names what it owes to whom, until that is settled."""
+        accept(store, arrival(1))
+        settle(store, refused(f"{DAY}-1.1", "continue"))
+        retention = Retention(bodies_s=DAY_S, metadata_s=DAY_S)
+        report = store.prune(retention, now=NOON + 5 * DAY_S)
+        assert report.owing == ((DAY, "1 parked to lis"),)
+        assert store.get_body(f"{DAY}-1")
+        assert [one.code for one in store.alarms()] == ["STO-011"]
+
+    def test_a_dry_run_changes_nothing(self, store: SqliteStore) -> None:
+        """It reports what would go."""
+        accept(store, arrival(1))
+        settle(store, delivered(f"{DAY}-1.1"))
+        retention = Retention(metadata_s=DAY_S)
+        assert store.prune(retention, now=NOON + 5 * DAY_S, dry_run=True).days == (DAY,)
+        assert store.get_body(f"{DAY}-1")
+
+    def test_one_day_per_run(self, store: SqliteStore) -> None:
+        """A wrong clock cannot remove more than one day before someone looks."""
+        accept(store, arrival(1))
+        commit(store, next_day(1))
+        settle(store, delivered(f"{DAY}-1.1"), delivered(f"{NEXT_DAY}-1.1"))
+        retention = Retention(metadata_s=DAY_S)
+        assert store.prune(retention, now=NOON + 9 * DAY_S).days == (DAY,)
+        assert store.prune(retention, now=NOON + 9 * DAY_S + 60).days == (NEXT_DAY,)
+
+    def test_a_clock_that_jumped_stops_it(self, store: SqliteStore) -> None:
+        """More than a day between two runs without a day passing: nothing is removed, an alarm."""
+        accept(store, arrival(1))
+        settle(store, delivered(f"{DAY}-1.1"))
+        retention = Retention(metadata_s=DAY_S)
+        store.prune(retention, now=NOON + 60)
+        report = store.prune(retention, now=NOON + 9 * DAY_S)
+        assert "clock" in report.stopped
+        assert store.get_body(f"{DAY}-1")
+        assert [one.code for one in store.alarms()] == ["STO-010"]
