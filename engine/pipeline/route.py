@@ -17,9 +17,11 @@ from engine.model.records import NewDelivery, Park, RouteResult, Term
 from engine.model.states import ParkCode, RouteOutcome
 from engine.pipeline.compiled import CompiledInbound, CompiledOutbound, CompiledRoute
 from engine.pipeline.context import Arrived
+from engine.pipeline.failures import StepFailed
 from engine.pipeline.file_names import safe_file_name
 from engine.pipeline.run import Run
 from engine.pipeline.steps.base import Parked, PythonAnswer, PythonCall, park_of, run_steps
+from engine.pipeline.templates import Template
 from engine.pipeline.terms import find_terms
 from engine.pipeline.trace import Recorder
 
@@ -285,8 +287,7 @@ class _Work:
                 promises = (header.accept_ack, header.application_ack)
             if outbound.file_name is not None:
                 run.delivery_id = f"{self._arrived.message_id}.{self._number}"
-                name = outbound.file_name.render(run)
-                file_name = safe_file_name(name, f"{run.delivery_id}.hl7")
+                file_name = _file_name(outbound.file_name, run)
         self.deliveries.append(
             NewDelivery(
                 number=self._number,
@@ -325,11 +326,21 @@ def _find_leak(run: Run, body: bytes) -> Park | None:
     from engine.deid.leak_check import find_leaks
 
     for identifiers in run.identifiers:
-        hard = [leak for leak in find_leaks(identifiers, body, run.message) if leak.hard]
+        try:
+            hard = [leak for leak in find_leaks(identifiers, body, run.message) if leak.hard]
+        except Exception as error:  # noqa: BLE001 - what cannot be checked is not sent
+            return Park(ParkCode.LEAK, f"the leak check failed: {type(error).__name__}")
         if hard:
             places = ", ".join(dict.fromkeys(f"{leak.path} ({leak.kind})" for leak in hard[:5]))
-            return Park(
-                ParkCode.LEAK, f"an identifier of the original is in the output: {places}",
-                "", hard[0].path,
-            )  # fmt: skip
+            reason = f"an identifier of the original is in the output: {places}"
+            return Park(ParkCode.LEAK, reason, "", hard[0].path)
     return None
+
+
+def _file_name(template: Template, run: Run) -> str:
+    """Return the name of the output's file; the delivery id where the template cannot be made."""
+    fallback = f"{run.delivery_id}.hl7"
+    try:
+        return safe_file_name(template.render(run), fallback)
+    except StepFailed:
+        return safe_file_name(fallback, fallback)

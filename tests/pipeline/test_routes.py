@@ -454,3 +454,23 @@ def test_the_recorder_names_the_element_and_the_output_a_step_was_about() -> Non
     assert cleared == [
         ("OBR[1] OBX[1]", ""), ("OBR[1] OBX[2]", ""), ("OBR[2] OBX[1]", ""), ("", "one"),
     ]  # fmt: skip
+
+
+def test_a_leak_check_that_fails_keeps_the_output_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What cannot be checked is never sent."""
+
+    def broken(*args: Any) -> Any:
+        raise ValueError("with a name in it")
+
+    monkeypatch.setattr("engine.deid.leak_check.find_leaks", broken)
+    park = routed([{"deidentify": "safe_harbor"}]).deliveries[0].park
+    assert park is not None
+    assert (park.code, park.reason) == (ParkCode.LEAK, "the leak check failed: ValueError")
+
+
+def test_a_file_name_that_cannot_be_made_is_the_delivery_id() -> None:
+    """No message is lost over the name of its file."""
+    file = {"file": {"directory": "out", "name": "{{ MSH-7 | hl7_date('%Y') }}.hl7"}}
+    text = ADT.replace("|20261101083000||ADT", "|yesterday||ADT")
+    assert routed([], text, outbounds={"f": file}).deliveries[1].file_name == "20261101-7.2.hl7"
+    assert routed([], ADT, outbounds={"f": file}).deliveries[1].file_name == "2026.hl7"
