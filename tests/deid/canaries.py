@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from itertools import count
 from zoneinfo import ZoneInfo
 
@@ -24,8 +25,14 @@ def key(name: str) -> bytes:
     return name.encode().ljust(32, b"k")
 
 
+@cache
 def profile(name: str) -> CompiledProfile:
-    """Return a built-in profile under the fixed key."""
+    """Return a built-in profile under the fixed key, compiled once."""
+    return compiled_anew(name)
+
+
+def compiled_anew(name: str) -> CompiledProfile:
+    """Return a built-in profile compiled from the catalogue as it is at this moment."""
     compiled, findings = compile_profile(name, {}, key=key)
     assert compiled is not None, findings
     return compiled

@@ -14,7 +14,7 @@ from engine.deid.catalogue import KINDS, Row, catalogue
 from engine.deid.collect import collector
 from engine.deid.rules import built_in
 from engine.hl7.definitions import definitions
-from tests.deid.canaries import HARMLESS, HEADER, PROFILES, Planter, profile, run, segment
+from tests.deid.canaries import HARMLESS, HEADER, PROFILES, Planter, compiled_anew, run, segment
 
 VERSIONS = ("2.1", "2.2", "2.3", "2.3.1", "2.4", "2.5", "2.5.1", "2.6", "2.7", "2.8", "2.8.2")
 
@@ -78,7 +78,7 @@ def _without(place: tuple[str, int]) -> Mapping[tuple[str, int], Row]:
 
 def _complaint(row: Row) -> str:
     """Return what is wrong with what becomes of the row's field, "" when it is as promised."""
-    compiled = profile("limited_dataset")
+    compiled = compiled_anew("limited_dataset")
     lines = [line for line in compiled.explain(row.segment) if line.field == row.field]
     if not lines or lines[0].kind != row.kind:
         return "the explanation does not know the field"
