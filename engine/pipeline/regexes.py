@@ -16,8 +16,8 @@ from typing import Any
 from engine.pipeline.failures import LanguageError, StepFailed
 from engine.pipeline.values import check_length
 
-#: steps of the matcher one search may cost at worst, about two seconds
-_WORST_STEPS = 2 * 10**8
+#: steps of the matcher one search may cost at worst, about a second
+_WORST_STEPS = 5 * 10**8
 _MOST_TEXT = 1_000_000
 _REPEATS = (_constants.MAX_REPEAT, _constants.MIN_REPEAT, _constants.POSSESSIVE_REPEAT)
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from engine.pipeline.tables import Table
 
 #: how often the loops of templates may turn in one run
-MOST_TURNS = 1_000_000
+MOST_TURNS = 100_000
 
 
 class Run:
