@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +23,7 @@ from engine.runtime.configuration import (
     ConfigurationRefused,
     check_configuration,
 )
+from engine.runtime.control_socket import user_name
 from engine.runtime.hardening import close_umask, raise_file_limit, switch_off_core_dumps
 from engine.runtime.logs import start_logging
 from engine.runtime.opening import open_store
@@ -97,6 +100,9 @@ def _install_reactor(loop: asyncio.AbstractEventLoop) -> Any:
     asyncioreactor.install(loop)  # type: ignore[no-untyped-call]
     from twisted.internet import reactor
 
+    # Twisted counts its timers on the wall clock: one that is set back would stop every retry and
+    # every time-out for as long. Nothing is scheduled yet, so the clock can be exchanged.
+    reactor.seconds = time.monotonic  # type: ignore[attr-defined]
     return reactor
 
 
@@ -127,7 +133,7 @@ def _run(engine: Engine, reactor: Any, loop: asyncio.AbstractEventLoop) -> int:
 async def _reload(engine: Engine) -> None:
     try:
         told = await asyncio.to_thread(
-            engine.reloads.reload, "SIGHUP", dry_run=False, reason="SIGHUP"
+            engine.reloads.reload, user_name(os.getuid()), dry_run=False, reason="SIGHUP"
         )
         for finding in told["findings"]:
             log.warning("finding", extra={"code": finding["code"], "where": finding["where"]})

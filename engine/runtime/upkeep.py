@@ -31,6 +31,8 @@ _CERTIFICATES_EVERY_S = 3600
 _RECOUNT_REST, _RECOUNT_LEAST_S = 20.0, 5.0
 #: the hour of the site's night at which retention is applied
 _PRUNE_HOUR = 3
+#: the store's note of the last day it was
+_PRUNED = "pruned_day"
 #: a wall clock that moves so much more or less than the monotonic one has jumped
 _JUMP_S = 30.0
 #: how long a jump stays an alarm
@@ -55,7 +57,7 @@ class Upkeep:
     def start(self) -> None:
         """Begin."""
         engine = self._engine
-        self._pruned_day = engine.ids.day_of(engine.clock.now())
+        self._pruned_day = engine.store.get_setting(_PRUNED)
         engine.spawn(self._tick())
         threading.Thread(target=self._recount, name="medbus-ledger", daemon=True).start()
 
@@ -140,6 +142,8 @@ class Upkeep:
         if here.hour < _PRUNE_HOUR or day == self._pruned_day:
             return
         self._pruned_day = day
+        # Kept: an engine that is restarted every night must still prune.
+        engine.desk.access.write(lambda store: store.put_setting(_PRUNED, day))
         told = house.prune(engine.desk, dry_run=False)
         if told["items"]:
             engine.desk.audit("medbus", "prune", "store", "retention")
