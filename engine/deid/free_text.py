@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 from engine.deid.identifiers import Identifiers, bounded_positions
 from engine.deid.normalise import SEPARATORS, TOKEN, compose_with_map, squeeze_with_map
-from engine.deid.patterns import TAGS, Span, find_patterns
+from engine.deid.patterns import TAGS, Span, find_patterns, has_hint
 
 #: from here on a search by regular expression is quicker than a map of every character
 LONG_TEXT = 4_000
@@ -45,7 +45,9 @@ def find_spans(text: str, identifiers: Identifiers, *, dates: bool) -> list[Span
     """Return the stretches of *text* to take out: merged, in order, places in *text* itself."""
     composed, origin = (text, None) if text.isascii() else compose_with_map(text)
     folded = composed.lower()
-    spans = [*_own_spans(folded, identifiers), *find_patterns(composed, dates=dates)]
+    spans = _own_spans(folded, identifiers)
+    if has_hint(folded):
+        spans += find_patterns(composed, dates=dates)
     if origin is None:
         return _merge(spans)
     ends = [*origin[1:], len(text)]
