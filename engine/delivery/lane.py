@@ -12,7 +12,15 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from engine.delivery.lane_seams import Group, LaneSeams, LaneState, Sender
+from engine.delivery.lane_seams import (
+    FULL_WAIT_S,
+    PROBE_EVERY_S,
+    TROUBLE,
+    Group,
+    LaneSeams,
+    LaneState,
+    Sender,
+)
 from engine.delivery.policy import DeliveryPolicy
 from engine.delivery.settlement import (
     NO_TRIES,
@@ -26,16 +34,10 @@ from engine.delivery.settlement import (
 from engine.delivery.window import Window
 from engine.model.errors import Fenced, StoreFull
 from engine.model.records import DueDelivery, Settlement
-from engine.model.states import AttemptOutcome, DeliveryState
+from engine.model.states import DeliveryState
 from engine.store.records import Settled
 
 _log = logging.getLogger(__name__)
-
-#: seconds between two looks whether a peer that could not be reached is back
-_PROBE_EVERY_S = 5.0
-#: seconds before a store that is full, or cannot be read, is asked again
-_FULL_WAIT_S = 1.0
-_TROUBLE = frozenset({AttemptOutcome.REFUSED, AttemptOutcome.BROKEN})
 
 
 class Lane:
@@ -148,7 +150,7 @@ class Lane:
         if self._current is not None and self._current.delivery_id == delivery_id:
             self._expiring = delivery_id
             return True
-        return self._is_settling(delivery_id)
+        return delivery_id in self._unsettled
 
     def stop(self) -> None:
         """End at once; a try in flight is left uncertain, as after a crash."""
@@ -230,7 +232,7 @@ class Lane:
             head = self._window.head
         if head is None:
             self._tell_idle()
-        elif not self._is_settling(head.delivery_id) and (
+        elif head.delivery_id not in self._unsettled and (
             len(head.order_keys) < 2 or self._group.may_go(self.index, head)
         ):
             self._begin(head, is_due=is_due)
@@ -294,7 +296,7 @@ class Lane:
             if attempt is not None:
                 name, tries = self._tries
                 self._tries = (name, tries.plus(attempt.outcome, attempt.at))
-                self._is_trouble = attempt.outcome in _TROUBLE
+                self._is_trouble = attempt.outcome in TROUBLE
             if not self._is_paused:
                 self._wait(decision.retry_in_s or 0.0)
             self._settle(current, settlement)
@@ -313,6 +315,9 @@ class Lane:
             self._has_barrier = True
         self._submit(delivery, settlement)
 
+    def _submit(self, delivery: DueDelivery, settlement: Settlement) -> None:
+        self._seams.submit(settlement, lambda result: self._settled(delivery, settlement, result))
+
     def note(self, delivery: DueDelivery, settlement: Settlement) -> None:
         """Make something durable beside the try: a commit ack, a late refusal."""
         self._seams.submit(settlement, lambda result: self._noted(delivery, settlement, result))
@@ -321,13 +326,10 @@ class Lane:
         if type(result) is Settled and settlement.state is not DeliveryState.PENDING:
             self._group.settled(delivery, settlement, result)
 
-    def _submit(self, delivery: DueDelivery, settlement: Settlement) -> None:
-        self._seams.submit(settlement, lambda result: self._settled(delivery, settlement, result))
-
     def _settled(self, delivery: DueDelivery, settlement: Settlement, result: Any) -> None:
         """The store answered: the settlement is durable, or has to wait."""
         if isinstance(result, StoreFull) and not self._is_stopped:
-            self._seams.reactor.callLater(_FULL_WAIT_S, self._submit, delivery, settlement)
+            self._seams.reactor.callLater(FULL_WAIT_S, self._submit, delivery, settlement)
             return
         left = self._unsettled.pop(settlement.delivery_id, 1) - 1
         if left > 0:
@@ -364,7 +366,7 @@ class Lane:
     def _wait(self, seconds: float) -> None:
         """Wait, looking from time to time whether an unreachable peer is back."""
         self._stop_timer()
-        step_s = min(seconds, _PROBE_EVERY_S) if self._is_trouble else seconds
+        step_s = min(seconds, PROBE_EVERY_S) if self._is_trouble else seconds
         left_s = seconds - step_s
         self._timer = self._seams.reactor.callLater(step_s, self._waited, left_s)
 
@@ -372,7 +374,7 @@ class Lane:
         """The store could not be read: look again in a while."""
         if self._timer is None and not self._is_stopped and not self._is_paused:
             self._is_trouble = False
-            self._wait(_FULL_WAIT_S)
+            self._wait(FULL_WAIT_S)
 
     def _waited(self, left_s: float) -> None:
         self._timer = None
@@ -392,9 +394,6 @@ class Lane:
             self._timer = None
 
     # -- inside ----------------------------------------------------------------------------
-
-    def _is_settling(self, delivery_id: str) -> bool:
-        return delivery_id in self._unsettled
 
     def _read_page(self, n: int, after: DueDelivery | None, done: Callable[[Any], None]) -> None:
         self._seams.read(lambda store: store.next(self.token, n, after), done)

@@ -10,7 +10,14 @@ from typing import Any, Protocol
 from engine.delivery.settlement import Decision, Try
 from engine.model.clock import Clock
 from engine.model.records import DueDelivery, Settlement
+from engine.model.states import AttemptOutcome
 from engine.store.records import Settled
+
+#: seconds between two looks whether a peer that could not be reached is back
+PROBE_EVERY_S = 5.0
+#: seconds before a store that is full, or cannot be read, is asked again
+FULL_WAIT_S = 1.0
+TROUBLE = frozenset({AttemptOutcome.REFUSED, AttemptOutcome.BROKEN})
 
 
 class Sender(Protocol):

@@ -41,10 +41,12 @@ _LOSS_EVERY_S = 10.0
 class _Item:
     """One message between its frame and its ack."""
 
-    __slots__ = ("arrival", "channel", "facts", "reply", "size", "started_s")
+    __slots__ = ("acceptance", "arrival", "channel", "facts", "reply", "size", "started_s")
 
     def __init__(self, channel: InboundChannel, facts: Facts, reply: Any, started_s: float) -> None:
         self.channel = channel
+        #: the configuration it came in under; a reload changes nothing for it
+        self.acceptance = channel.acceptance
         self.facts = facts
         self.reply = reply
         self.started_s = started_s
@@ -68,7 +70,7 @@ class InboundChannel:
         self.name = name
         self.counts = IntakeCounts()
         self.listener: MllpListener | None = None
-        self._acceptance = acceptance
+        self.acceptance = acceptance
         self._seams = seams
         self._budget: Any = None
         #: in frame order; only the head may be submitted
@@ -95,7 +97,7 @@ class InboundChannel:
         """Treat frames from now on under another configuration; earlier ones keep theirs."""
         if acceptance.policy.delivered_by is not None:
             self._waits.choices = acceptance.policy.delivered_by
-        self._acceptance = acceptance
+        self.acceptance = acceptance
 
     def stop(self) -> Deferred[None]:
         """Take no new connection, answer what was taken, close; fires when all are gone."""
@@ -126,7 +128,7 @@ class InboundChannel:
         counts.received_bytes += len(body)
         counts.last_received_at = self._seams.clock.now()
         if is_batch(body):
-            answer = BatchAnswer(self._acceptance, body, reply, self._facts(reply.peer))
+            answer = BatchAnswer(self.acceptance, body, reply, self._facts(reply.peer))
             for part, place in answer.parts():
                 self._take(part, place)
         else:
@@ -136,7 +138,7 @@ class InboundChannel:
         """Refuse a frame beyond the limit: AR, counted, not kept."""
         self.counts.received += 1
         _log.warning("a frame beyond max_message was refused", extra={"inbound": self.name})
-        reply.give(self._acceptance.answer_oversize(head, self._facts(reply.peer)))
+        reply.give(self.acceptance.answer_oversize(head, self._facts(reply.peer)))
 
     def _facts(self, peer: str) -> Facts:
         now = self._seams.clock.now()
@@ -147,7 +149,7 @@ class InboundChannel:
         now = seams.clock.now()
         facts = Facts(seams.draw_id(now), now, reply.peer)
         item = _Item(self, facts, reply, seams.clock.monotonic())
-        steps = self._acceptance.accept(body, facts)
+        steps = self.acceptance.accept(body, facts)
         try:
             call = next(steps)
         except StopIteration as stop:
@@ -227,7 +229,7 @@ class InboundChannel:
 
     def _stored(self, item: _Item, arrival: Arrival, accepted: Accepted) -> None:
         counts = self.counts
-        waits = self._acceptance.policy.ack is AckWhen.DELIVERED_BY and not arrival.ack
+        waits = item.acceptance.policy.ack is AckWhen.DELIVERED_BY and not arrival.ack
         if accepted.state is MessageState.ACCEPTED:
             counts.accepted += 1
             counts.same_id_other_bytes += accepted.same_id_other_bytes
@@ -281,7 +283,7 @@ class InboundChannel:
                 "a message could not be stored",
                 extra={"inbound": self.name, "code": getattr(error, "code", type(error).__name__)},
             )
-        item.reply.give(self._acceptance.answer_failure(arrival.body, item.facts, text))
+        item.reply.give(item.acceptance.answer_failure(arrival.body, item.facts, text))
 
     # -- delivered_by ----------------------------------------------------------------------
 
@@ -301,7 +303,7 @@ class InboundChannel:
         )
 
     def _await(self, item: _Item, arrival: Arrival, accepted: Accepted) -> None:
-        wanted = self._acceptance.policy.delivered_by
+        wanted = item.acceptance.policy.delivered_by
         states = [
             (f"{accepted.message_id}.{new.number}", state)
             for new, state in zip(arrival.deliveries, accepted.delivery_states, strict=True)
@@ -313,7 +315,7 @@ class InboundChannel:
         """A resend of a message whose answer is not stored: wait with it, or see how it stands."""
         if self._waits.join(first_id, item.reply):
             return
-        wanted = self._acceptance.policy.delivered_by
+        wanted = item.acceptance.policy.delivered_by
         outbound = wanted.outbound if wanted is not None else ""
         facts = item.facts._replace(message_id=first_id)
 
@@ -335,8 +337,8 @@ class InboundChannel:
             answer = self._seams.respond(awaited.route, awaited.body, awaited.answer, awaited.facts)
             if answer is not None:
                 return answer
-        header = self._acceptance.find_header(awaited.body)
-        return self._acceptance.answer(header, awaited.facts, code, text)
+        header = self.acceptance.find_header(awaited.body)
+        return self.acceptance.answer(header, awaited.facts, code, text)
 
     def _keep_ack(self, message_id: str, ack: bytes, code: str) -> None:
         self._seams.writer.submit(AckGiven(message_id, ack, code), lambda result: None)

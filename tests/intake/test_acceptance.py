@@ -195,7 +195,7 @@ def test_a_defect_of_ours_is_ae_and_kept(caplog: pytest.LogCaptureFixture) -> No
     def broken(message: Any, arrived: Any) -> Any:
         raise ZeroDivisionError("secret value")
 
-    bench.channel._acceptance._run = broken
+    bench.channel.acceptance._run = broken
     reply = bench.send(adt())
     assert code(reply) == "AE"
     assert last(bench).state is MessageState.REJECTED

@@ -9,7 +9,7 @@ import pytest
 
 from engine.intake.policy import AckWhen, DeliveredBy
 from engine.model.states import DeliveryState
-from tests.support.intake import HandReply, IntakeBench
+from tests.support.intake import HandReply, IntakeBench, acceptance_for
 
 ADT = b"MSH|^~\\&|HIS|H|LIS|L|20261121||ADT^A01|%s|P|2.5\rPID|1||4711^^^H^MR\r"
 ANSWER = b"MSH|^~\\&|LIS|L|HIS|H|20261121||RSP^K22|R1|P|2.5\rMSA|AA|X1\rQAK|1|OK\r"
@@ -122,3 +122,17 @@ def test_the_answer_can_be_passed_back() -> None:
     reply = bench.send(ADT % b"X1")
     settle(bench, DeliveryState.DELIVERED)
     assert reply.ack == ANSWER + b"adt_to_lis"
+
+
+def test_a_reload_changes_nothing_for_what_has_come_in() -> None:
+    """A message taken under delivered_by is answered by its delivery, whatever is loaded since."""
+    bench = make()
+    bench.writer.commits_at_once = False
+    reply = bench.send(ADT % b"X1")
+    bench.channel.reconfigure(acceptance_for(bench.compiled))
+    bench.writer.commits_at_once = True
+    bench.writer.commit()
+    assert reply.ack is None
+    settle(bench, DeliveryState.DELIVERED)
+    assert code(reply) == "AA"
+    assert code(bench.send(ADT % b"X2")) == "AA"
