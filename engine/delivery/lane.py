@@ -71,7 +71,7 @@ class Lane:
             failed=self._ask_again,
             takes_offers=policy.on_park != "halt",
         )
-        #: others changed the queue; it is read anew as soon as nothing is in flight
+        #: others changed the queue: read it anew once nothing is in flight
         self._is_reset_due = False
         self._current: DueDelivery | None = None
         #: deliveries whose settlement is being committed
@@ -85,9 +85,7 @@ class Lane:
         self._is_trouble = False
         self._rated = ""
         self._expiring = ""
-        self._is_paused = False
-        self._is_halted = False
-        self._is_stopped = False
+        self._is_paused = self._is_halted = self._is_stopped = False
         self._is_advancing = self._goes_again = False
         self._idle: list[Callable[[], None]] = []
 
@@ -162,10 +160,8 @@ class Lane:
 
     def when_quiet(self, done: Callable[[], None]) -> None:
         """Call *done* once nothing is in flight and nothing is being committed."""
-        if self.is_quiet:
-            done()
-        else:
-            self._idle.append(done)
+        self._idle.append(done)
+        self._tell_idle()
 
     @property
     def is_quiet(self) -> bool:
@@ -311,8 +307,7 @@ class Lane:
     def _settle(self, delivery: DueDelivery, settlement: Settlement) -> None:
         name = settlement.delivery_id
         self._unsettled[name] = self._unsettled.get(name, 0) + 1
-        if settlement.state is DeliveryState.PARKED:
-            self._has_barrier = True
+        self._has_barrier = self._has_barrier or settlement.state is DeliveryState.PARKED
         self._submit(delivery, settlement)
 
     def _submit(self, delivery: DueDelivery, settlement: Settlement) -> None:
@@ -320,11 +315,12 @@ class Lane:
 
     def note(self, delivery: DueDelivery, settlement: Settlement) -> None:
         """Make something durable beside the try: a commit ack, a late refusal."""
-        self._seams.submit(settlement, lambda result: self._noted(delivery, settlement, result))
 
-    def _noted(self, delivery: DueDelivery, settlement: Settlement, result: Any) -> None:
-        if type(result) is Settled and settlement.state is not DeliveryState.PENDING:
-            self._group.settled(delivery, settlement, result)
+        def noted(result: Any) -> None:
+            if type(result) is Settled and settlement.state is not DeliveryState.PENDING:
+                self._group.settled(delivery, settlement, result)
+
+        self._seams.submit(settlement, noted)
 
     def _settled(self, delivery: DueDelivery, settlement: Settlement, result: Any) -> None:
         """The store answered: the settlement is durable, or has to wait."""
@@ -332,7 +328,7 @@ class Lane:
             self._seams.reactor.callLater(FULL_WAIT_S, self._submit, delivery, settlement)
             return
         left = self._unsettled.pop(settlement.delivery_id, 1) - 1
-        if left > 0:
+        if left:
             self._unsettled[settlement.delivery_id] = left
         if isinstance(result, Fenced):
             self.stop()
@@ -382,11 +378,7 @@ class Lane:
             self.advance(is_due=True)
             return
         self._wait(left_s)
-        self._sender.probe(self._probed)
-
-    def _probed(self, is_there: bool) -> None:
-        if is_there:
-            self.peer_is_back()
+        self._sender.probe(lambda is_there: self.peer_is_back() if is_there else None)
 
     def _stop_timer(self) -> None:
         if self._timer is not None:
