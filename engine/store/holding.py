@@ -188,13 +188,15 @@ class Holding:
 
     # -- questions, any thread -----------------------------------------------------------------
 
-    def blocks(self, outbound: str, keys: Keys, place: Place) -> bool:
-        """Return whether something before *place* holds one of *keys*."""
+    def blocks(
+        self, outbound: str, keys: Keys, place: Place, *, apart_from: Place | None = None
+    ) -> bool:
+        """Return whether something before *place* (but *apart_from*) holds one of *keys*."""
         channel = self._channels.get(outbound)
         if channel is None or not channel.by_key:
             return False
         with self._lock:
-            return self._blocks(channel, keys, place)
+            return self._blocks(channel, keys, place, apart_from)
 
     def blocks_new(self, outbound: str, keys: Keys) -> bool:
         """Return whether a new delivery with *keys* has to wait."""
@@ -248,9 +250,13 @@ class Holding:
         return channel
 
     @staticmethod
-    def _blocks(channel: _Channel, keys: Keys, place: Place) -> bool:
+    def _blocks(
+        channel: _Channel, keys: Keys, place: Place, apart_from: Place | None = None
+    ) -> bool:
         for key in keys:
-            places = channel.by_key.get(key)
-            if places and places[0] < place:
-                return True
+            for holder in channel.by_key.get(key, ()):
+                if holder >= place:
+                    break
+                if holder != apart_from:
+                    return True
         return False

@@ -210,7 +210,7 @@ class Operating:
         state = DeliveryState.PENDING
         if delivery.park is not None:
             state = DeliveryState.PARKED
-        elif core.holding.blocks(outbound, keys, old.at):
+        elif core.holding.blocks(outbound, keys, at, apart_from=old.at):
             state = DeliveryState.HELD
         values = delivery_row(
             core,

@@ -367,6 +367,8 @@ class SqliteStore:
 
     def close(self, *, cut_off: bool = False) -> None:
         """Index and close everything; the next start is a clean one. See the interface."""
+        if self._lock.is_released:
+            return
         core = self._core
         if core.fenced is None:
             for day in core.files.open_days():
