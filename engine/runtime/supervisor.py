@@ -102,7 +102,7 @@ def _install_reactor(loop: asyncio.AbstractEventLoop) -> Any:
 
     # Twisted counts its timers on the wall clock: one that is set back would stop every retry and
     # every time-out for as long. Nothing is scheduled yet, so the clock can be exchanged.
-    reactor.seconds = time.monotonic  # type: ignore[attr-defined]
+    setattr(reactor, "seconds", time.monotonic)  # noqa: B010  not declared as settable
     return reactor
 
 

@@ -6,6 +6,7 @@
  *           send | recv           (MATCH is part of the bytes)
  *   ACTION  eio | enospc | kill | stop
  *   COUNT   how often; -1 for ever
+ * `clock - shift SECONDS` moves the wall clock (not the monotonic one) by so many seconds.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -18,6 +19,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
+#include <time.h>
 #include <unistd.h>
 
 #define RULES 8
@@ -96,4 +98,15 @@ ssize_t recv(int fd, void *b, size_t n, int flags) {
     ssize_t got = real(fd, b, n, flags);
     if (got > 0) FAIL("recv", fd, b, (size_t)got);
     return got;
+}
+int clock_gettime(clockid_t clock, struct timespec *now) {
+    REAL(clock_gettime);
+    int result = real(clock, now);
+    if (clock != CLOCK_REALTIME) return result;
+    pthread_mutex_lock(&lock);
+    load();
+    for (int i = 0; i < active; i++)
+        if (!strcmp(rules[i].call, "clock")) now->tv_sec += rules[i].count;
+    pthread_mutex_unlock(&lock);
+    return result;
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+import sqlite3
 import subprocess
 from pathlib import Path
 
@@ -166,3 +167,42 @@ def test_second_engine_refuses(tmp_path: Path) -> None:
         assert second.returncode == 1
         assert "RUN-004" in second.stderr
         assert it.send(message(1)) == "AA"
+
+
+@fault(15, "the store is locked by another process", "no AA until it is free, then all flows")
+def test_store_locked_by_another_process(tmp_path: Path) -> None:
+    """While something else holds the store's file there is no AA; afterwards all is well again."""
+    with bench(tmp_path) as it:
+        assert it.send(message(1)) == "AA"
+        it.wait_for_states("delivered")
+        folder = it.engine.folder / "data" / "messages"
+        holders = []
+        for path in folder.glob("*.db"):
+            holder = sqlite3.connect(path, isolation_level=None)
+            holder.execute("BEGIN IMMEDIATE")
+            holders.append(holder)
+        assert it.send(message(2), wait_s=3) != "AA"
+        for holder in holders:
+            holder.execute("ROLLBACK")
+            holder.close()
+        wait_until(lambda: it.send(message(2)) == "AA", 20, "AA again")
+        it.engine.wait_drained()
+        assert set(it.receiver.control_ids()) == {"F1", "F2"}
+
+
+@fault(
+    10, "write EIO in the database at a checkpoint", "nothing acked is lost; whole after restart"
+)
+def test_failed_checkpoint(tmp_path: Path) -> None:
+    """An I/O error while the log is carried over loses nothing that was acknowledged."""
+    with shimmed(tmp_path) as (it, shim):
+        assert [it.send(message(n)) for n in range(1, 6)] == ["AA"] * 5
+        it.engine.wait_drained()
+        shim.arm("write .db eio 1")
+        acked = [n for n in range(6, 30) if it.send(message(n), wait_s=5) == "AA"]
+        it.engine.terminate()
+        shim.disarm()
+        it.start(shim.environ)
+        it.engine.wait_drained()
+        assert {f"F{n}" for n in acked} <= set(it.receiver.control_ids())
+        assert it.engine.command("audit", "verify").returncode == 0

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import socket
+import ssl
 import threading
 from pathlib import Path
 
 import pytest
+import trustme
 
-from tests.faults.bench import Bench, bench, message
+from tests.faults.bench import Bench, bench, message, shimmed, verdict
+from tests.torture.engine import wait_until
+from tests.torture.wire import Wire
 
 fault = pytest.mark.fault
 
@@ -133,3 +138,76 @@ def test_no_patient_data_in_plain_sight(tmp_path: Path) -> None:
         for path in it.engine.folder.rglob("*"):
             if path.is_file():
                 assert b"ZQCANARY" not in path.read_bytes(), path.relative_to(it.engine.folder)
+
+
+@fault(41, "the clock jumps a day ahead, then two days back", "order kept, retries go on")
+def test_clock_jumps(tmp_path: Path) -> None:
+    """Whatever the wall clock does, messages go out in accept order and retries go on."""
+    with shimmed(tmp_path) as (it, shim):
+        it.receiver.stop()
+        assert it.send(message(1)) == "AA"
+        shim.arm("clock - shift 86400")
+        assert it.send(message(2)) == "AA"
+        shim.arm("clock - shift -86400")
+        assert it.send(message(3)) == "AA"
+        it.receiver.start()
+        it.receiver.wait_for(3)
+        assert it.receiver.control_ids() == ["F1", "F2", "F3"]
+        it.engine.wait_drained()
+        days = {item["message_id"][:8] for item in it.engine.all_messages()}
+        assert len(days) >= 2
+
+
+@fault(43, "the certificate is replaced in traffic", "new connections new one, old ones live on")
+def test_certificate_reload(tmp_path: Path) -> None:
+    """After a reload new connections get the new certificate, an open one goes on undisturbed."""
+    ca = trustme.CA()
+    folder = tmp_path / "site"
+    folder.mkdir()
+
+    def put_certificate(name: str) -> None:
+        issued = ca.issue_cert("127.0.0.1", common_name=name)
+        issued.private_key_pem.write_to_path(str(folder / "engine.key"))
+        issued.cert_chain_pems[0].write_to_path(str(folder / "engine.pem"))
+
+    context = ssl.create_default_context()
+    ca.configure_trust(context)
+
+    def connect() -> tuple[Wire, str]:
+        raw = socket.create_connection(("127.0.0.1", it.port), timeout=5)
+        wrapped = context.wrap_socket(raw, server_hostname="127.0.0.1")
+        subject = dict(part[0] for part in wrapped.getpeercert()["subject"])  # type: ignore
+        return Wire(wrapped), subject["commonName"]
+
+    put_certificate("first")
+    it = Bench(tmp_path, mllp_in="tls: {cert: engine.pem, key: engine.key}")
+    try:
+        it.start()
+        old, name = connect()
+        assert name == "first"
+        put_certificate("second")
+        assert it.engine.command("reload").returncode == 0
+        wait_until(lambda: connect()[1] == "second", 10, "new connections get the new certificate")
+        old.send(message(1))
+        assert verdict(old.receive()) == "AA"
+        old.close()
+    finally:
+        it.close()
+
+
+@fault(36, "plain text on the TLS port", "closed, nothing stored, TLS senders unaffected")
+def test_plain_text_on_the_tls_port(tmp_path: Path) -> None:
+    """A sender that forgets TLS is closed and nothing of it is stored."""
+    ca = trustme.CA()
+    folder = tmp_path / "site"
+    folder.mkdir()
+    issued = ca.issue_cert("127.0.0.1")
+    issued.private_key_pem.write_to_path(str(folder / "engine.key"))
+    issued.cert_chain_pems[0].write_to_path(str(folder / "engine.pem"))
+    it = Bench(tmp_path, mllp_in="tls: {cert: engine.pem, key: engine.key}")
+    try:
+        it.start()
+        assert it.send(message(1), wait_s=5) == "none"
+        assert it.engine.all_messages() == []
+    finally:
+        it.close()

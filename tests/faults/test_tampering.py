@@ -63,6 +63,43 @@ def test_flipped_byte(tmp_path: Path) -> None:
         it.close()
 
 
+@fault(16, "two stored bodies are swapped", "parked as damaged; none goes to the wrong place")
+def test_swapped_bodies(tmp_path: Path) -> None:
+    """A body put in another message's place does not open there and is not sent."""
+    it = Bench(tmp_path)
+    try:
+        stopped_with_a_queue(it)
+        with sqlite3.connect(day_file(it)) as db:
+            first, second = db.execute("SELECT id, sealed FROM bodies ORDER BY id LIMIT 2")
+            db.execute("UPDATE bodies SET sealed=? WHERE id=?", (second[1], first[0]))
+            db.execute("UPDATE bodies SET sealed=? WHERE id=?", (first[1], second[0]))
+        it.receiver.start()
+        it.start()
+        it.wait_for_states("parked", "parked", "delivered")
+        assert it.receiver.control_ids() == ["F3"]
+    finally:
+        it.close()
+
+
+@fault(17, "the -wal file is deleted after a crash", "refused with the way back, not ignored")
+def test_deleted_wal(tmp_path: Path) -> None:
+    """A lost write-ahead log is not taken for an empty one: the start is refused in plain words."""
+    it = Bench(tmp_path)
+    try:
+        it.receiver.stop()
+        it.start()
+        assert it.send(message(1)) == "AA"
+        it.engine.kill()
+        for wal in (it.engine.folder / "data" / "messages").glob("*.db-wal"):
+            wal.unlink()
+        it.engine.launch()
+        assert it.engine.wait() == 1
+        assert "write-ahead log" in it.engine.log_tail()
+        assert "backup" in it.engine.log_tail()
+    finally:
+        it.close()
+
+
 @fault(18, "the key is missing at start", "refuses with the remedy; nothing is changed")
 def test_missing_key(tmp_path: Path) -> None:
     """Without its key the engine refuses to start, says what is missing, and makes no new key."""
@@ -130,6 +167,11 @@ def test_truncated_day_file(tmp_path: Path) -> None:
         it.close()
 
 
+def cut_tail(db: sqlite3.Connection) -> None:
+    """Take the last records away, as somebody would who did something."""
+    db.execute("DELETE FROM audit WHERE seq>(SELECT max(seq)-2 FROM audit)")
+
+
 def edit_row(db: sqlite3.Connection) -> None:
     """Change when something was done."""
     db.execute("UPDATE audit SET at=at-3600 WHERE seq=(SELECT min(seq)+1 FROM audit)")
@@ -140,8 +182,12 @@ def delete_row(db: sqlite3.Connection) -> None:
     db.execute("DELETE FROM audit WHERE seq=(SELECT min(seq)+1 FROM audit)")
 
 
-@fault(47, "an audit record is edited or deleted", "`audit verify` fails and says where")
-@pytest.mark.parametrize("damage", [edit_row, delete_row])
+@fault(
+    47,
+    "an audit record is edited, deleted, or the tail cut off",
+    "`audit verify` fails and says where",
+)
+@pytest.mark.parametrize("damage", [edit_row, delete_row, cut_tail])
 def test_changed_audit(tmp_path: Path, damage: Callable[[sqlite3.Connection], None]) -> None:
     """An edited or deleted audit record is found by `audit verify`."""
     with bench(tmp_path) as it:

@@ -35,7 +35,7 @@ def test_unterminated(tmp_path: Path) -> None:
     with bench(tmp_path, mllp_in="frame_timeout: 1s") as it:
         wire = Wire.connect(it.port)
         wire.socket.sendall(b"\x0b" + message(1))
-        with pytest.raises(PeerClosed, match="closed|reset"):
+        with pytest.raises(PeerClosed, match=r"closed|reset"):
             wire.receive(10)
         assert it.engine.all_messages() == []
 
