@@ -47,6 +47,7 @@ site: install
 	$(BIN)/medbus test
 
 torture: install   ## long: 200 kills under load and every fault; writes docs/reliability.md
+	rm -rf out/torture
 	MEDBUS_KILLS=$(KILLS) $(BIN)/python -m pytest -q -s -m "torture or not torture" tests/torture tests/faults
 	$(BIN)/python -m pytest -q -s -m torture --ignore=tests/torture tests || test $$? = 5
 	$(BIN)/python -m tests.torture.report
