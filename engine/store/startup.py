@@ -94,9 +94,12 @@ def _load_day(core: Core, day: str) -> None:
                     fix="restore the data folder from a backup",
                 )
     with core.readers.use(day) as connection:
-        names = [
-            row[0] for row in connection.execute("SELECT name FROM migrations ORDER BY position")
-        ]
+        # A kill may have come between the file and its first table.
+        known = "SELECT count(*) FROM sqlite_master WHERE name = 'migrations'"
+        names = []
+        if connection.execute(known).fetchone()[0]:
+            rows = connection.execute("SELECT name FROM migrations ORDER BY position")
+            names = [row[0] for row in rows]
     if names != [migration.name for migration in DAY_MIGRATIONS]:
         core.files.get(day)
     with core.readers.use(day) as connection:

@@ -12,10 +12,12 @@ import pytest
 
 from engine.store.records import MessageFilter, Retention
 from engine.store.settings import StoreSettings
+from engine.store.sqlite import open_writer
 from engine.store.sqlite_store import SqliteStore
 from tests.store.builders import DAY, NOON, due, ids, settle_down, states
 from tests.store.crash_child import LATER
 
+LATER_DAY = "20991231"
 SETTINGS = StoreSettings(now=lambda: NOON, min_free_bytes=0, min_free_share=0.0)
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -191,4 +193,22 @@ def test_a_prune_cut_short_is_whole_or_undone(tmp_path: Path, failpoint: str) ->
         # The next run, an hour later by both clocks, can finish.
         report = store.prune(Retention(bodies_s=86_400.0), now=LATER + 1)
         assert (DAY in report.bodies) is has_key
+    store.close()
+
+
+@pytest.mark.parametrize("is_empty", [True, False])
+def test_a_day_whose_file_was_just_made_is_finished(tmp_path: Path, is_empty: bool) -> None:
+    """Killed between a day's file and its first table: the next start makes the rest."""
+    store = SqliteStore(tmp_path / "d", settings=SETTINGS)
+    store.keys.make_day(LATER_DAY)
+    store.close()
+    path = tmp_path / "d" / "messages" / f"{LATER_DAY[:4]}-{LATER_DAY[4:6]}-{LATER_DAY[6:]}.db"
+    path.parent.mkdir(exist_ok=True)
+    if is_empty:
+        path.touch(0o600)
+    else:
+        open_writer(path).close()
+    store = reopen(tmp_path / "d")
+    assert LATER_DAY in store.ledger_days()
+    assert store.check_ledger(LATER_DAY) == ()
     store.close()
