@@ -115,6 +115,19 @@ class Planner:
             if self.segment_decision(name) is None
         }
 
+    def original_tables(self) -> dict[str, list[Treatment | None]]:
+        """Return for every segment what remembers the fields that the profile does not keep."""
+        tables = {}
+        for name, found in self._rows.items():
+            treatments: list[Treatment | None] = [None] * (1 + max(found))
+            for row in found.values():
+                if row.kind == "value" and name == "OBX":
+                    treatments[row.field] = collect_value(2, self.kinds)
+                elif self.decide(row)[0].rule.action != "keep":
+                    treatments[row.field] = actions.clear(row.kind, row.datatype)
+            tables[name] = treatments
+        return tables
+
     def dropped_tables(self) -> dict[str, list[Treatment | None]]:
         """Return for dropped segments what remembers their fields: NK1 goes, Jane is looked for."""
         tables = {}

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import tzinfo
 
 from engine.config.models.profiles import Profile
+from engine.deid.actions import Treatment
 from engine.deid.checks import check_layers
 from engine.deid.dates import arrival_text, day_of, is_date
 from engine.deid.errors import DeidError
@@ -81,6 +82,7 @@ class CompiledProfile:
         self.planner = Planner(layers, self.templates)
         self.tables = self.planner.tables()
         self._dropped = self.planner.dropped_tables()
+        self._originals = self.planner.original_tables()
         self._writes_arrival = self.planner.arrival_time
         self._keys = keys
         self._ordinary = ordinary
@@ -126,11 +128,14 @@ class CompiledProfile:
         received_at: float,
         timezone: tzinfo,
         template: Renderer | None = None,
+        original: Message | None = None,
     ) -> Deidentified:
         """
         De-identify *message* in place.
 
         Args:
+            original: the message as it was received: what earlier steps took out of its own
+                place is looked for all the same.
             template: renders expressions of replace templates beyond PATH and pseudonym(PATH).
 
         Raises:
@@ -143,6 +148,11 @@ class CompiledProfile:
         run = Run(message.delimiters, identifiers, self._keys, today, scrub_dates=self._scrub_dates)
         if self.templates:
             run.values = [render(text, message, run, template) for text in self.templates]
+        if original is not None and message.is_edited:
+            if original.delimiters != message.delimiters:
+                original = original.copy()
+                original.set_delimiters(message.delimiters)
+            self._remember(original.segments(), self._originals, run)
         segments = message.segments()
         if self.uses_date_shift:
             run.days = self._days(segments, run)
@@ -243,13 +253,20 @@ class CompiledProfile:
 
     def _remember_dropped(self, segment: Segment, run: Run) -> None:
         """Collect from a segment that goes; refuse an unknown one where the profile says so."""
-        treatments = self._dropped.get(segment.name)
-        if treatments is None:
+        if segment.name not in self._dropped:
             self._check_unknown(segment.name)
             return
-        for value, treat in zip(segment.fields(), treatments, strict=False):
-            if treat is not None and value and value != NULL:
-                treat(value, run)
+        self._remember([segment], self._dropped, run)
+
+    def _remember(
+        self, segments: list[Segment], tables: Mapping[str, list[Treatment | None]], run: Run
+    ) -> None:
+        """Collect what *segments* hold, changing nothing."""
+        for segment in segments:
+            run.segment = segment.fields()
+            for value, treat in zip(run.segment, tables.get(segment.name, ()), strict=False):
+                if treat is not None and value and value != NULL:
+                    treat(value, run)
 
     def _check_unknown(self, name: str) -> None:
         if self.unknown == "fail" and name and self._dropping(name) is None:

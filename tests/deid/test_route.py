@@ -78,3 +78,15 @@ def test_a_leak_is_parked_with_its_place(unknown: str, steps: dict[str, str], pa
     assert path in delivery.park.reason
     assert "88001234" not in delivery.park.reason
     assert "Quentorious" not in delivery.park.reason
+
+
+def test_what_an_earlier_step_took_out_of_its_place_is_still_looked_for() -> None:
+    """A name cleared before de-identification is taken out of the note all the same."""
+    delivery = _delivery("drop", before="{clear: [PID-5]}, {set: {PID-3: '1'}},")
+    assert delivery.park is None
+    assert b"yxwould" not in delivery.body
+    delivery = _delivery(
+        "drop", before="{clear: [PID-5]},", outbound="{set: {NTE-3: 'Quentorious came'}}"
+    )
+    assert delivery.park is not None
+    assert delivery.park.code is ParkCode.LEAK

@@ -32,6 +32,7 @@ def build_deidentify(builder: Builder, model: StepModel) -> Act | None:
             received_at=run.arrived.received_at,
             timezone=run.arrived.timezone,
             template=render,
+            original=run.received,
         )
         run.identifiers += (done.identifiers,)
         if done.soft_hits:
