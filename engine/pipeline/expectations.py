@@ -12,10 +12,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from engine.config.models.tests import FieldExpectation
+from engine.hl7.diff import covers, diff_messages
 from engine.hl7.errors import Hl7Error, PathError
 from engine.hl7.message import Message
 from engine.hl7.path import Path, parse_path
-from engine.pipeline.field_diff import covers, find_changes
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +101,7 @@ def compare_changes(
             paths.append(parse_path(text))
         except PathError:
             continue
-    for change in find_changes(before, after):
+    for change in diff_messages(before, after):
         if not any(covers(path, change, after) for path in paths):
             yield Difference(f"not among only_changes: {change}", change.path, change.after or "")
 
@@ -116,7 +116,7 @@ def compare_whole(expected: bytes, body: bytes, charset: str | None) -> Iterator
     except Hl7Error as error:
         yield Difference(f"the output cannot be compared: {error.what}")
         return
-    changes = find_changes(before, after)
+    changes = diff_messages(before, after)
     for change in changes:
         yield Difference(f"{change.path}: expected {_shown(change.before)}, got "
                          f"{_shown(change.after)}", change.path, change.after or "")  # fmt: skip
