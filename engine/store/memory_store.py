@@ -7,11 +7,8 @@ a channel's deliveries in order, the ledger is counted when asked. So the two ch
 
 from __future__ import annotations
 
-import hashlib
-import json
-import threading
 from collections import Counter
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,8 +19,6 @@ from engine.model.records import (
     DueDelivery,
     NewDelivery,
     Settlement,
-    StoredDelivery,
-    StoredMessage,
 )
 from engine.model.states import (
     FINAL_STATES,
@@ -33,36 +28,26 @@ from engine.model.states import (
     is_allowed,
 )
 from engine.store.holding import lanes_of
-from engine.store.ids import K_BITS, parse_delivery_id, parse_message_id
-from engine.store.ledger import LIVE, REPLAY, CounterKey, Tally, rows_of
-from engine.store.memory_rows import Delivery, Message, matches_delivery, matches_message
+from engine.store.ids import K_BITS, parse_message_id
+from engine.store.ledger import LIVE
+from engine.store.memory_reads import MemoryReads
+from engine.store.memory_rows import Delivery, Message
 from engine.store.records import (
     NEEDS_RERUN,
     AckGiven,
     AuditRecord,
-    AuditVerdict,
-    Counts,
-    InboundCounts,
     IntakeLoss,
     ItemReport,
-    LedgerDifference,
-    LedgerRow,
-    MessageFilter,
     Noted,
     Operation,
     OperationItem,
     OperationReport,
     OperationVerb,
-    OutboundCounts,
-    Page,
     PruneReport,
     Result,
     Retention,
     Settled,
-    StoreAlarm,
     StoredAttempt,
-    StoreFacts,
-    Switch,
     Work,
 )
 from engine.store.slices import run_to_end
@@ -71,7 +56,7 @@ from engine.store.tokens import Tokens
 _PENDING, _HELD, _PARKED = DeliveryState.PENDING, DeliveryState.HELD, DeliveryState.PARKED
 
 
-class MemoryStore:
+class MemoryStore(MemoryReads):
     """
     Keeps everything in this process.
 
@@ -80,21 +65,11 @@ class MemoryStore:
     """
 
     def __init__(self, *, now: Callable[[], float] = lambda: 0.0) -> None:
+        super().__init__()
         self._now = now
-        self._lock = threading.RLock()
-        self._messages: dict[str, Message] = {}
-        self._deliveries: dict[str, Delivery] = {}
-        self._losses: Counter[CounterKey] = Counter()
-        self._loss_days: dict[str, Counter[CounterKey]] = {}
-        self._seq = 0
         self._tokens = Tokens()
         self._operations: dict[str, tuple[Operation, bool]] = {}
-        self._snapshots: dict[str, tuple[float, dict[str, bytes]]] = {}
-        self._switches: dict[tuple[str, str], Switch] = {}
-        self._settings: dict[str, str] = {}
-        self._audit: list[AuditRecord] = []
         self._ready: set[str] = set()
-        self._known: frozenset[str] | None = None
         self._wake: Callable[[], None] = lambda: None
         #: tests: refuse arrivals as a full disk would
         self.full = False
@@ -291,16 +266,6 @@ class MemoryStore:
 
     # -- who is held ---------------------------------------------------------------------------
 
-    def _owed(self, outbound: str) -> list[Delivery]:
-        return sorted(
-            (
-                one
-                for one in self._deliveries.values()
-                if one.outbound == outbound and one.state not in FINAL_STATES
-            ),
-            key=lambda one: one.at,
-        )
-
     def _blocked_before(self, outbound: str, at: tuple[int, int]) -> set[bytes]:
         """Return the keys that something before *at* holds."""
         keys: set[bytes] = set()
@@ -329,13 +294,6 @@ class MemoryStore:
                 one.state = _HELD if waits else _PENDING
             if one.holding or (waits and len(one.keys) > 1):
                 keys.update(one.keys)
-
-    def _halts(self, outbound: str) -> list[Delivery]:
-        return [
-            one
-            for one in self._owed(outbound)
-            if one.state is _PARKED and one.on_park == "halt" and not one.released
-        ]
 
     # -- operators -----------------------------------------------------------------------------
 
@@ -467,35 +425,9 @@ class MemoryStore:
             self._ready.clear()
             return ready
 
-    def put_snapshot(self, files: Mapping[str, bytes], *, at: float) -> str:
-        """See the interface."""
-        sums = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
-        text = json.dumps(sums, sort_keys=True, separators=(",", ":"))
-        snapshot_id = hashlib.sha256(text.encode()).hexdigest()[:16]
-        self._snapshots.setdefault(snapshot_id, (at, dict(files)))
-        return snapshot_id
-
-    def put_switch(self, switch: Switch) -> None:
-        """See the interface."""
-        self._switches[switch.kind, switch.channel] = switch
-
-    def drop_switch(self, kind: str, channel: str) -> None:
-        """See the interface."""
-        self._switches.pop((kind, channel), None)
-
-    def put_setting(self, name: str, value: str) -> None:
-        """See the interface."""
-        self._settings[name] = value
-
     def set_known_outbounds(self, names: Iterable[str]) -> None:
         """See the interface."""
         self._known = frozenset(names)
-
-    def audit(self, record: AuditRecord) -> int:
-        """See the interface."""
-        with self._lock:
-            self._audit.append(replace(record, seq=len(self._audit) + 1))
-            return len(self._audit)
 
     def prune(self, retention: Retention, *, now: float, dry_run: bool = False) -> PruneReport:
         """Nothing is removed from memory."""
@@ -542,243 +474,13 @@ class MemoryStore:
             ]
             return found[:n]
 
-    # -- reads ---------------------------------------------------------------------------------
-
-    def next_number(self, day: str) -> int:
-        """See the interface."""
-        with self._lock:
-            used = [int(one[9:]) for one in self._messages if one.startswith(day)]
-        return max(used, default=0) + 1
-
-    def find_messages(
-        self, where: MessageFilter, *, limit: int = 50, cursor: str = ""
-    ) -> Page[StoredMessage]:
-        """See the interface."""
-        before = int(cursor) if cursor else 1 << 62
-        with self._lock:
-            found = [
-                self._stored(message)
-                for message in sorted(self._messages.values(), key=_newest_first)
-                if message.seq < before
-                and matches_message(where, message, self._of_message(message.arrival.message_id))
-            ][:limit]
-        return Page(tuple(found), str(found[-1].seq) if len(found) == limit else "")
-
-    def find_deliveries(
-        self, where: MessageFilter, *, limit: int = 1000, cursor: str = ""
-    ) -> Page[StoredDelivery]:
-        """See the interface."""
-        after = parse_delivery_id(cursor) if cursor else ("", 0)
-        with self._lock:
-            found = [
-                one.stored(self._is_orphaned(one.outbound))
-                for key, one in sorted(
-                    (parse_delivery_id(identity), one) for identity, one in self._deliveries.items()
-                )
-                if key > after and matches_delivery(where, one)
-            ][:limit]
-        return Page(tuple(found), found[-1].delivery_id if len(found) == limit else "")
-
-    def get_message(self, message_id: str) -> StoredMessage:
-        """See the interface."""
-        with self._lock:
-            return self._stored(self._message(message_id))
-
-    def get_delivery(self, delivery_id: str) -> StoredDelivery:
-        """See the interface."""
-        with self._lock:
-            one = self._delivery(delivery_id)
-            return one.stored(self._is_orphaned(one.outbound))
-
-    def get_body(self, message_id: str) -> bytes:
-        """See the interface."""
-        message = self._message(message_id)
-        return self._message(message.duplicate_of or message_id).arrival.body
-
-    def get_output(self, delivery_id: str) -> bytes:
-        """See the interface."""
-        body = self._delivery(delivery_id).new.body
-        if body is None:
-            raise NotFound(f"{delivery_id} has no output: a step failed")
-        return body
-
-    def get_ack(self, message_id: str) -> bytes:
-        """See the interface."""
-        return self._message(message_id).ack
-
-    def get_attempts(self, delivery_id: str) -> tuple[StoredAttempt, ...]:
-        """See the interface."""
-        return tuple(self._delivery(delivery_id).attempts)
-
-    def find_replays(self, message_id: str) -> tuple[str, ...]:
-        """See the interface."""
-        with self._lock:
-            return tuple(
-                one.arrival.message_id
-                for one in self._messages.values()
-                if one.arrival.replay_of == message_id
-            )
-
-    def counts(self) -> Counts:
-        """See the interface."""
-        with self._lock:
-            names = {
-                one.outbound for one in self._deliveries.values() if one.state not in FINAL_STATES
-            } | (self._known or frozenset())
-            return Counts(
-                {name: self._outbound_counts(name) for name in sorted(names)},
-                self._inbound_counts(),
-                self._seq,
-            )
-
-    def _outbound_counts(self, name: str) -> OutboundCounts:
-        owed = self._owed(name)
-        states = Counter(one.state for one in owed)
-        waiting = [one.message.arrival.received_at for one in owed if one.state is not _PARKED]
-        return OutboundCounts(
-            states[_PENDING],
-            states[_HELD],
-            states[_PARKED],
-            min(waiting, default=0.0),
-            tuple(one.delivery_id for one in self._halts(name)),
-            self._is_orphaned(name),
-        )
-
-    def _inbound_counts(self) -> dict[str, InboundCounts]:
-        counts: dict[str, InboundCounts] = {}
-        for message in self._messages.values():
-            if message.arrival.replay_of:
-                continue
-            before = counts.get(message.arrival.inbound, InboundCounts())
-            counts[message.arrival.inbound] = InboundCounts(
-                before.accepted + (message.state is MessageState.ACCEPTED),
-                before.rejected + (message.state is MessageState.REJECTED),
-                before.duplicate + (message.state is MessageState.DUPLICATE),
-                max(before.last_at, message.arrival.received_at),
-            )
-        return counts
-
-    def ledger_days(self) -> tuple[str, ...]:
-        """See the interface."""
-        with self._lock:
-            return tuple(sorted({one[:8] for one in self._messages} | set(self._loss_days)))
-
-    def ledger(self, day: str) -> tuple[LedgerRow, ...]:
-        """See the interface; counted anew each time."""
-        with self._lock:
-            tally = Tally()
-            for identity, message in self._messages.items():
-                if identity.startswith(day):
-                    tally.add_arrival(
-                        replace(message.arrival, routes=())
-                        if message.state is not MessageState.ACCEPTED
-                        else message.arrival,
-                        message.state,
-                    )
-            for identity, one in self._deliveries.items():
-                if identity.startswith(day):
-                    flow = REPLAY if one.message.arrival.replay_of else LIVE
-                    tally.add_delivery(one.message.arrival.inbound, flow, one.state)
-            tally.counts.update(self._loss_days.get(day, Counter()))
-            return rows_of(day, tally.counts)
-
-    def check_ledger(self, day: str) -> tuple[LedgerDifference, ...]:
-        """See the interface."""
-        return tuple(
-            LedgerDifference(day, row.inbound, row.flow, what)
-            for row in self.ledger(day)
-            for what in row.differences()
-        )
-
-    def get_snapshot(self, snapshot_id: str) -> dict[str, bytes]:
-        """See the interface."""
-        found = self._snapshots.get(snapshot_id)
-        if found is None:
-            raise NotFound(f"there is no configuration snapshot {snapshot_id}")
-        return dict(found[1])
-
-    def list_snapshots(self) -> tuple[tuple[str, float], ...]:
-        """See the interface."""
-        ordered = sorted((at, identity) for identity, (at, _) in self._snapshots.items())
-        return tuple((identity, at) for at, identity in ordered)
-
-    def switches(self) -> tuple[Switch, ...]:
-        """See the interface."""
-        return tuple(self._switches[key] for key in sorted(self._switches))
-
-    def get_setting(self, name: str) -> str:
-        """See the interface."""
-        return self._settings.get(name, "")
-
     def unfinished(self) -> tuple[Operation, ...]:
         """See the interface."""
         return tuple(operation for operation, done in self._operations.values() if not done)
 
-    def list_audit(
-        self, *, limit: int = 100, cursor: str = "", since: float | None = None
-    ) -> Page[AuditRecord]:
-        """See the interface."""
-        before = int(cursor) if cursor else 1 << 62
-        found = [
-            one
-            for one in reversed(self._audit)
-            if one.seq < before and (since is None or one.at >= since)
-        ][:limit]
-        return Page(tuple(found), str(found[-1].seq) if len(found) == limit else "")
-
-    def verify_audit(self) -> AuditVerdict:
-        """See the interface: nobody can reach it."""
-        return AuditVerdict(True, len(self._audit), head=str(len(self._audit)))
-
-    def alarms(self) -> tuple[StoreAlarm, ...]:
-        """See the interface."""
-        return ()
-
-    def facts(self) -> StoreFacts:
-        """See the interface."""
-        size = sum(len(one.arrival.body) for one in self._messages.values())
-        return StoreFacts("memory", False, self.ledger_days(), size)
-
     def backup(self, folder: Path) -> None:
         """There is nothing that a new store could be opened on."""
         raise Conflict("a store in memory cannot be backed up")
-
-    # -- inside --------------------------------------------------------------------------------
-
-    def _message(self, message_id: str) -> Message:
-        parse_message_id(message_id)
-        message = self._messages.get(message_id)
-        if message is None:
-            raise NotFound(f"there is no message {message_id}")
-        return message
-
-    def _delivery(self, delivery_id: str) -> Delivery:
-        parse_delivery_id(delivery_id)
-        delivery = self._deliveries.get(delivery_id)
-        if delivery is None:
-            raise NotFound(f"there is no delivery {delivery_id}")
-        return delivery
-
-    def _of_message(self, message_id: str) -> list[Delivery]:
-        return sorted(
-            (
-                one
-                for one in self._deliveries.values()
-                if one.message.arrival.message_id == message_id
-            ),
-            key=lambda one: one.number,
-        )
-
-    def _stored(self, message: Message) -> StoredMessage:
-        return message.stored(
-            tuple(
-                one.stored(self._is_orphaned(one.outbound))
-                for one in self._of_message(message.arrival.message_id)
-            )
-        )
-
-    def _is_orphaned(self, outbound: str) -> bool:
-        return self._known is not None and outbound not in self._known
 
 
 def _problem(verb: OperationVerb, one: Delivery, item: OperationItem) -> str:
@@ -805,8 +507,3 @@ def _target_of(operation: Operation) -> str:
     if operation.old_name:
         return f"{operation.old_name} -> {operation.new_name}"
     return operation.items[0].item_id if len(operation.items) == 1 else ""
-
-
-def _newest_first(message: Message) -> tuple[int, int]:
-    day, _ = parse_message_id(message.arrival.message_id)
-    return (-int(day), -message.seq)
