@@ -7,6 +7,7 @@ error fences the store for good; a damaged old file is set aside, a damaged curr
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
 from collections import Counter
@@ -163,10 +164,18 @@ class Core:
             return self.files.get(day)
         if f"quarantine {day}" in self._alarms:
             raise MedbusError(f"the file of {day} is set aside", code="STO-002")
-        file = self.files.get(day, create=create)
-        if day not in self.days:
-            self.days = tuple(sorted({*self.days, day}))
-        self.tail(day, file.connection)
+        try:
+            file = self.files.get(day, create=create)
+            if day not in self.days:
+                self.days = tuple(sorted({*self.days, day}))
+            self.tail(day, file.connection)
+        except SqliteError as error:
+            raise self.translate(day, error) from None
+        except OSError as error:
+            # The key ring, the lock's note and the folder are written beside the file.
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise StoreFull() from None
+            raise self.fence(f"{os.strerror(error.errno or 0)} while making {day}") from None
         return file
 
     @contextmanager
