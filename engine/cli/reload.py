@@ -54,9 +54,9 @@ def _say(settings: Settings, told: dict[str, Any]) -> None:
         for finding in told["findings"]:
             click.echo(finding["text"], err=True)
         for change in told["changes"]:
-            click.echo(f"{change['kind']} {change['channel']}: {change['change']}")
+            click.echo(f"{change['kind']} {change['name']}: {change['change']}")
         if not told["changes"] and told["ok"]:
-            click.echo("nothing changes" if not told["applied"] else "no channel changed")
+            click.echo("nothing changes" if not told["applied"] else "nothing has changed")
         if not told["ok"]:
             click.echo("the running configuration is untouched", err=True)
         elif told["applied"]:

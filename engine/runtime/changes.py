@@ -1,16 +1,17 @@
 """
-What a reload changes: which channels are new, changed, renamed or gone, and what they owe.
+What a reload changes: channels, routes and what they use, new, changed, renamed or gone; and what
+the outbound channels owe.
 
-Rules of this file: pure; a channel whose configuration and routes are the same is not touched.
+Rules of this file: pure; what is written the same in both sites is not named.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from engine.config.models.inbound import Inbound
-from engine.config.models.outbound import Outbound
 from engine.config.models.site import Site
 from engine.model.finding import Finding, Severity
 from engine.store.interface import OutboundCounts
@@ -18,11 +19,12 @@ from engine.store.interface import OutboundCounts
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One channel that a reload touches."""
+    """One part of the site that a reload changes."""
 
-    #: inbound or outbound
+    #: inbound, outbound, route, transform, table, profile, template, python, file,
+    #: vars or medbus.yaml
     kind: str
-    channel: str
+    name: str
     #: new, changed, removed, renamed from OLD
     change: str
 
@@ -39,13 +41,13 @@ class Changes:
 
 def find_changes(before: Site, after: Site, owed: Mapping[str, OutboundCounts]) -> Changes:
     """Compare two sites; *owed* is what each outbound channel still has to deliver."""
-    changes: list[Change] = []
     renames = _renames(before, after, owed)
-    for kind, old, new in (
-        ("inbound", before.inbound, after.inbound),
-        ("outbound", before.outbound, after.outbound),
-    ):
-        changes += _compare(kind, old, new)
+    changes = [
+        change
+        for kind, old, new in zip(_KINDS, _parts(before), _parts(after), strict=True)
+        for change in _compare(kind, old, new)
+    ]
+    changes += _order_of_routes(before, after)
     findings = [
         Finding(
             "RUN-037",
@@ -77,17 +79,47 @@ def changes_order(before: Site, after: Site, name: str) -> bool:
     return old is not None and new is not None and old.order_by != new.order_by
 
 
-def _compare(
-    kind: str,
-    old: Mapping[str, Inbound] | Mapping[str, Outbound],
-    new: Mapping[str, Inbound] | Mapping[str, Outbound],
-) -> list[Change]:
+_KINDS = (
+    "inbound", "outbound", "route", "transform", "table", "profile", "template", "python",
+    "file", "vars", "medbus.yaml",
+)  # fmt: skip
+#: files that are compared as what they hold, or that change no output
+_HAS_A_KIND = re.compile(
+    r"medbus\.yaml|(channels|environments|sample_messages)/.*"
+    r"|transforms/(|deid/)[^/]*\.yaml|transforms/(tables|templates|python)/.*"
+)
+
+
+def _parts(site: Site) -> tuple[Mapping[str, Any], ...]:
+    """Return what a site is made of, by name, in the order of _KINDS."""
+    settings = {key: value for key, value in site.settings if key != "vars"}
+    return (
+        site.inbound, site.outbound, site.routes, site.transforms, site.tables, site.profiles,
+        site.templates, site.python, _other_files(site), site.vars, settings,
+    )  # fmt: skip
+
+
+def _other_files(site: Site) -> dict[str, bytes]:
+    """Return the files that steps name by their path, such as profiles of `validate`."""
+    return {
+        name: content for name, content in site.files.items() if not _HAS_A_KIND.fullmatch(name)
+    }
+
+
+def _order_of_routes(before: Site, after: Site) -> list[Change]:
+    old = [name for name in before.routes if name in after.routes]
+    new = [name for name in after.routes if name in before.routes]
+    moved = [name for name, other in zip(new, old, strict=True) if name != other]
+    return [Change("route", moved[0], "runs earlier or later than before")] if moved else []
+
+
+def _compare(kind: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Change]:
     found = []
     for name in dict.fromkeys([*old, *new]):
         if name not in new:
             found.append(Change(kind, name, "removed"))
         elif name not in old:
-            was = new[name].renamed_from
+            was = getattr(new[name], "renamed_from", None)
             found.append(Change(kind, name, f"renamed from {was}" if was in old else "new"))
         elif old[name] != new[name]:
             found.append(Change(kind, name, "changed"))

@@ -18,9 +18,10 @@ routes:
 """
 
 
-def site(channels: str) -> Site:
-    """Return a site with these channels."""
+def site(channels: str, **more: str) -> Site:
+    """Return a site with these channels and files."""
     files = {"medbus.yaml": b"site: t\n", "channels/a.yaml": channels.encode()}
+    files |= {name: text.encode() for name, text in more.items()}
     loaded = load_site(files, environ={})
     assert loaded.site is not None, loaded.findings
     return loaded.site
@@ -30,7 +31,7 @@ def told(after: str, **owed: OutboundCounts) -> tuple[list[str], list[str], dict
     """Return changes, finding codes and renames of a reload from BEFORE to *after*."""
     changes = find_changes(site(BEFORE), site(after), owed)
     return (
-        [f"{c.channel} {c.change}" for c in changes.changes],
+        [f"{c.name} {c.change}" for c in changes.changes],
         [finding.code for finding in changes.findings],
         dict(changes.renames),
     )
@@ -46,11 +47,44 @@ def test_a_changed_address_is_a_change_of_that_channel_only() -> None:
     assert told(BEFORE.replace("6661", "7771")) == (["lis changed"], [], {})
 
 
+def test_changed_routes_and_what_they_use_are_told() -> None:
+    """If this failed, a dry run would say that nothing changes where the mapping does."""
+    steps = BEFORE.replace("[lis, old]}", "[lis, old], steps: [{set: {MSH-5: LIS}}]}")
+    assert told(steps)[0] == ["all changed"]
+    two = BEFORE + "  more: {from: his, to: lis}\n"
+    assert told(two)[0] == ["more new"]
+    files = {
+        "medbus.yaml": "site: t\nlog: {format: json}\nvars: {a: b}\n",
+        "transforms/x.yaml": "steps: [{clear: [PID-19]}]\n",
+        "transforms/tables/sex.csv": "hl7,lis\nM,1\n",
+        "transforms/python/p.py": "def f(message, context):\n    return message\n",
+        "rules/strict.yaml": "checks: {table: off}\n",
+        "sample_messages/a.hl7": "MSH|",
+    }
+    changes = find_changes(site(BEFORE), site(BEFORE, **files), {}).changes
+    assert [(c.kind, c.name) for c in changes] == [
+        ("transform", "x"),
+        ("table", "sex"),
+        ("python", "p"),
+        ("file", "rules/strict.yaml"),
+        ("vars", "a"),
+        ("medbus.yaml", "log"),
+    ]
+
+
+def test_routes_in_another_order_are_told() -> None:
+    """If this failed, two outputs to one channel could change places unannounced."""
+    one, two = "  one: {from: his, to: lis}\n", "  two: {from: his, to: lis}\n"
+    before, after = site(BEFORE + one + two), site(BEFORE + two + one)
+    changes = find_changes(before, after, {}).changes
+    assert [(c.kind, c.change) for c in changes] == [("route", "runs earlier or later than before")]
+
+
 def test_removing_a_channel_that_owes_is_a_finding_with_the_count() -> None:
     """If this failed, deliveries could be forgotten by deleting a channel."""
     after = BEFORE.replace('  old: {mllp: {connect: "127.0.0.1:6662"}}\n', "").replace(", old", "")
     changes = find_changes(site(BEFORE), site(after), {"old": OutboundCounts(pending=3, parked=2)})
-    assert [c.change for c in changes.changes] == ["removed"]
+    assert [(c.name, c.change) for c in changes.changes] == [("old", "removed"), ("all", "changed")]
     assert [f.code for f in changes.findings] == ["RUN-037"]
     assert "5 deliveries" in changes.findings[0].what
     assert told(after, old=OutboundCounts())[1] == []
