@@ -61,6 +61,8 @@ def _print_step(step: dict[str, Any]) -> None:
         name = f" ({change['name']})" if change.get("name") else ""
         before, after = _value(change["before"]), _value(change["after"])
         click.echo(f"         {change['path']}{name}: {before} -> {after}")
+    for line in step.get("log", ()):
+        click.echo(f"         {line}")
 
 
 def _value(text: str | None) -> str:
