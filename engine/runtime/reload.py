@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from engine.config.files import read_site_files
@@ -22,7 +23,8 @@ from engine.runtime.configuration import (
 )
 from engine.runtime.desk import new_operation_id
 from engine.runtime.logs import start_logging
-from engine.store.interface import Operation, OperationVerb, Store
+from engine.runtime.methods import method_records
+from engine.store.interface import AuditRecord, Operation, OperationVerb, Store
 
 if TYPE_CHECKING:
     from engine.runtime.engine import Engine
@@ -47,7 +49,10 @@ class Reloads:
         """Store what runs from the start on; before the writer has its thread."""
         engine, store = self._engine, self._engine.store
         snapshot_id = store.put_snapshot(configuration.files, at=engine.clock.now())
-        _note_running(store, snapshot_id)
+        if _note_running(store, snapshot_id):
+            running = configuration.with_snapshot(snapshot_id)
+            for record in method_records(running, at=engine.clock.now(), user="medbus"):
+                store.audit(record)
         changes = find_changes(configuration.site, configuration.site, store.counts().outbounds)
         for old, new in changes.renames.items():
             store.apply(self._renaming(old, new, "medbus"))
@@ -111,7 +116,10 @@ class Reloads:
             return _told(rows, findings, ok=True, applied=True, snapshot_id=snapshot_id)
         detail = {"from": running.snapshot_id, "to": snapshot_id}
         desk.audit(user, verb, snapshot_id, reason, detail)
-        self._apply(wanted.with_snapshot(snapshot_id), changes, user)
+        wanted = wanted.with_snapshot(snapshot_id)
+        for record in method_records(wanted, at=engine.clock.now(), user=user):
+            desk.access.write(partial(_audit, record))
+        self._apply(wanted, changes, user)
         log.info(verb, extra={"snapshot_id": snapshot_id[:12], "count": len(rows), "user": user})
         return _told(rows, findings, ok=True, applied=True, snapshot_id=snapshot_id)
 
@@ -171,11 +179,17 @@ class Reloads:
         )
 
 
-def _note_running(store: Store, snapshot_id: str) -> None:
+def _audit(record: AuditRecord, store: Store) -> None:
+    store.audit(record)
+
+
+def _note_running(store: Store, snapshot_id: str) -> bool:
+    """Remember what runs and what ran before; return whether it is another than the last."""
     was = store.get_setting(_RUNNING)
     if was and was != snapshot_id:
         store.put_setting(_BEFORE, was)
     store.put_setting(_RUNNING, snapshot_id)
+    return was != snapshot_id
 
 
 def _needs_restart(running: Configuration, wanted: Configuration) -> bool:

@@ -413,3 +413,18 @@ def test_a_stop_does_not_wait_for_ever_and_flags_what_it_cut_off(site: Site) -> 
     site.wait(lambda: len(site.receiver.got) == 2)
     message = site.json("messages")["items"][0]
     site.wait(lambda: site.json("show", message["message_id"])["deliveries"][0]["uncertain"])
+
+
+def test_the_method_of_deidentification_is_in_the_audit_trail(site: Site) -> None:
+    """If this failed, nobody could show later how a research copy was made."""
+    with_profile = CHANNELS.replace(
+        "      - set: {MSH-5: LIS}\n", "      - deidentify: safe_harbor\n"
+    )
+    site.start()
+    assert site.json("audit", "list")["items"] == []
+    site.write_channels(with_profile)
+    assert site.run("reload", "--reason", "research")[0] == 0
+    reloaded, method = reversed(site.json("audit", "list")["items"])
+    assert (reloaded["verb"], method["verb"]) == ("reload", "deid_method")
+    assert method["subject"] == "safe_harbor"
+    assert {"version", "key_id", "snapshot"} <= set(method["detail"])
