@@ -49,10 +49,11 @@ class Reloads:
         """Store what runs from the start on; before the writer has its thread."""
         engine, store = self._engine, self._engine.store
         snapshot_id = store.put_snapshot(configuration.files, at=engine.clock.now())
-        if _note_running(store, snapshot_id):
-            running = configuration.with_snapshot(snapshot_id)
-            for record in method_records(running, at=engine.clock.now(), user="medbus"):
-                store.audit(record)
+        _note_running(store, snapshot_id)
+        # At every start: another version of medbus may bring another catalogue.
+        running = configuration.with_snapshot(snapshot_id)
+        for record in method_records(running, at=engine.clock.now(), user="medbus"):
+            store.audit(record)
         changes = find_changes(configuration.site, configuration.site, store.counts().outbounds)
         for old, new in changes.renames.items():
             store.apply(self._renaming(old, new, "medbus"))
@@ -183,13 +184,11 @@ def _audit(record: AuditRecord, store: Store) -> None:
     store.audit(record)
 
 
-def _note_running(store: Store, snapshot_id: str) -> bool:
-    """Remember what runs and what ran before; return whether it is another than the last."""
+def _note_running(store: Store, snapshot_id: str) -> None:
     was = store.get_setting(_RUNNING)
     if was and was != snapshot_id:
         store.put_setting(_BEFORE, was)
     store.put_setting(_RUNNING, snapshot_id)
-    return was != snapshot_id
 
 
 def _needs_restart(running: Configuration, wanted: Configuration) -> bool:

@@ -220,6 +220,7 @@ def _sent_again(
                 order_keys=_order_keys(desk, old.outbound, original),
                 file_name=f"{old.delivery_id}.hl7" if outbound.file is not None else "",
                 on_park=outbound.on_park,
+                method=old.method,
             )
         )
     return tuple(again)

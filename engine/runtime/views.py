@@ -71,6 +71,7 @@ def view_delivery(delivery: StoredDelivery, zone: tzinfo) -> View:
         "has_body": delivery.has_body,
         "replaces": delivery.replaces,
         "replaced_by": delivery.replaced_by,
+        "method": delivery.method,
         "note": note_of(delivery),
     }
 
