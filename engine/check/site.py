@@ -34,7 +34,10 @@ _SITE_CHECKS: tuple[Callable[[Site], Iterator[Finding]], ...] = (
 def check_site(loaded: LoadedSite) -> list[Finding]:
     """Return every finding of a loaded site, with its place, by file and line."""
     site = loaded.partial
-    findings = [*loaded.findings, *check_references(loaded), *check_tests(loaded)]
+    findings = [*loaded.findings]
+    named = (*check_references(loaded), *check_tests(loaded))
+    unreadable = any(_hides_channels(finding) for finding in loaded.findings)
+    findings.extend(f for f in named if f.code != "CFG-101" or not unreadable)
     for check in _SITE_CHECKS:
         findings.extend(check(site))
     compiled, language = compile_site(site, keys=FixedKeys())
@@ -44,6 +47,16 @@ def check_site(loaded: LoadedSite) -> list[Finding]:
         # Hints are worth reading only once the site says what its author meant.
         findings.extend([*check_repeats(site), *check_unused(site, compiled.used)])
     return loaded.located(findings)
+
+
+def _hides_channels(finding: Finding) -> bool:
+    """Return whether a file of channels cannot be read, so that nobody knows what it names."""
+    mark = finding.mark
+    return (
+        finding.code in ("CFG-001", "CFG-007")
+        and mark is not None
+        and mark.file.startswith("channels/")
+    )
 
 
 def _is_consequence(finding: Finding, loaded: LoadedSite) -> bool:

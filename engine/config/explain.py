@@ -75,6 +75,8 @@ def _explain(details: ErrorDetails, prefix: Loc, model: type[BaseModel], value: 
     if kind == "missing":
         return Finding("CFG-008", f"{loc[-1]} is missing", f"write {loc[-1]}: …", loc=loc)
     if kind in _SHAPES:
+        if "copy" in loc[-3:] or "move" in loc[-3:]:
+            return Finding("CFG-009", "two paths are needed", "write {from: …, to: …}", loc=loc)
         return Finding("CFG-009", f"this should be {_SHAPES[kind]}", _shape_fix(kind), loc=loc)
     if kind in _LIMITS:
         word, name = _LIMITS[kind]
@@ -120,9 +122,23 @@ def _unknown_key(loc: Loc, start: int, model: type[BaseModel], value: Any) -> Fi
     if key in later or key in LATER_STEPS:
         return Finding("CFG-019", f"this version does not know {key} yet", loc=loc, at_key=True)
     hint = nearest(key, known)
-    if not hint and known:
+    above = _empty_above(key, loc[start:-1], value)
+    if above and not hint:
+        hint = f"if it belongs to {above}, indent it more than {above}"
+    elif not hint and known:
         hint = "known here: " + ", ".join(sorted(known))
     return Finding("CFG-002", f"unknown key {key}", hint, loc=loc, at_key=True)
+
+
+def _empty_above(key: str, loc: Loc, value: Any) -> str:
+    """Return the last key before *key*, in the same mapping, that has no value."""
+    for part in loc:
+        value = _step_into(value, part)
+    if not isinstance(value, Mapping):
+        return ""
+    keys = list(value)
+    before = keys[: keys.index(key)] if key in keys else []
+    return next((str(other) for other in reversed(before) if value[other] in ("", None)), "")
 
 
 def known_keys(model: type[BaseModel]) -> set[str]:

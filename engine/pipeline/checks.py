@@ -72,7 +72,15 @@ class Checker(CallChecks, ComparisonChecks):
         return Kind.LIST
 
     def _kind_of_tuple(self, node: nodes.Tuple) -> Kind:
-        return self.object("LNG-001", "a list is written in square brackets: ['A', 'B']")
+        path = self.path_of(node.items[0]) if node.items else None
+        after = node.items[1] if len(node.items) == 2 else None
+        while isinstance(after, nodes.Filter):
+            after = after.node
+        fix = ""
+        if path is not None and isinstance(after, nodes.Const) and isinstance(after.value, int):
+            fix = f"a component is written with a dot: {path}.{after.value}"
+        what = "a list is written in square brackets: ['A', 'B']"
+        return self.object("LNG-001", what, fix, offset=self.place_of(node))
 
     def _kind_of_name(self, node: nodes.Name) -> Kind:
         path = self.path_of(node)
@@ -85,6 +93,9 @@ class Checker(CallChecks, ComparisonChecks):
 
     def _unknown_name(self, name: str) -> Kind:
         offset = self.name_place(name)
+        if name.lower() in ("null", "nil"):
+            fix = "write '' for empty, or VALUE is null for the HL7 null"
+            return self.object("LNG-003", f"{name} means nothing here", fix, offset=offset)
         looks_like = name[:3].upper()
         if name[3:].isdigit() and looks_like.isalnum():
             fix = f"a path is written {looks_like}-{name[3:]}"

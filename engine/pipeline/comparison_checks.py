@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from jinja2 import nodes
@@ -10,6 +11,10 @@ from engine.pipeline.filter_specs import Kind
 from engine.pipeline.objections import Objections, described
 
 _ORDER = frozenset({"lt", "lteq", "gt", "gteq"})
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, str) and re.fullmatch(r"-?\d+(\.\d+)?", value) is not None
 
 
 class ComparisonChecks(Objections):
@@ -67,6 +72,15 @@ class ComparisonChecks(Objections):
                     f"{path} alone means the segment", f"quote it if it is text: '{path}'",
                     offset=self.place_of(side),
                 )  # fmt: skip
+                return
+        for quoted, kind in ((left_node, right), (operand.expr, left)):
+            if kind is Kind.NUMBER and isinstance(quoted, nodes.Const) and _is_number(quoted.value):
+                self.object(
+                    "LNG-011",
+                    f"a number is compared with the text '{quoted.value}'",
+                    f"take the quotes off: {quoted.value}",
+                    offset=place,
+                )
                 return
         if operand.op in _ORDER:
             for kind in (left, right):

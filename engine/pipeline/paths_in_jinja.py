@@ -26,13 +26,13 @@ _TOKEN = re.compile(
       | (?P<segment>(?<![\w.])[A-Z][A-Z0-9]{2}(?!\w))
       | (?P<number>\d+(?:\.\d+)?)
       | (?P<name>[^\W\d]\w*)
-      | (?P<sign>==|!=|<=|>=|//|\*\*|&&|\|\||.)""",
+      | (?P<sign>==|!=|<=|>=|<>|//|\*\*|&&|\|\||.)""",
     re.VERBOSE | re.DOTALL,
 )
 _FIELD = re.compile(r"-(?=\d)\d+")
 _PARTS = re.compile(r"(?:\.\w+)+")
 _SPELLED_LOUD = {"AND": "and", "NOT": "not"}
-_SIGNS = {"&&": "and", "||": "or", "!": "not"}
+_SIGNS = {"&&": "and", "||": "or", "!": "not", "<>": "!=", "?": "'A' if CONDITION else 'B'"}
 _TAG = re.compile(r"\{%[-+]?\s*(\w+)")
 _TAGS = frozenset({"if", "elif", "else", "endif", "for", "endfor", "set"})
 _OPENERS = {"{{": "}}", "{%": "%}", "{#": "#}"}

@@ -7,6 +7,7 @@ statements of the language are in it.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from jinja2 import TemplateSyntaxError, nodes
@@ -18,12 +19,20 @@ from engine.pipeline.paths_in_jinja import Rewritten, rewrite_expression, rewrit
 
 #: texts longer than this are no configuration
 _MOST_SOURCE = 200_000
+#: operators as other languages spell them
+_SPELLED = {
+    "eq": "==", "equals": "==", "ne": "!=", "gt": ">", "ge": ">=", "lt": "<", "le": "<=",
+    "in": "it small: in", "is": "it small: is",
+}  # fmt: skip
 _PLAIN = {
     "end of print statement": "}}",
     "end of statement block": "%}",
     "begin of print statement": "{{",
     "end of template": "the end",
 }
+#: what Jinja says where {% if %} has no {% endif %}, and where a }} was expected
+_OPEN_TAG = re.compile(r"innermost block that needs to be closed is '(\w+)'")
+_NOT_OVER = re.compile(r"^expected token '\}\}', got ")
 
 
 def _make_environment() -> ImmutableSandboxedEnvironment:
@@ -114,17 +123,21 @@ def _check_size(text: str) -> None:
 
 def _unexpected(token: str, rewritten: Rewritten, text: str) -> LanguageError:
     shown, offset = _place(token, rewritten, text)
-    return LanguageError(
-        f"{shown} is not expected here",
-        "text needs quotes; join conditions with and / or",
-        offset=offset,
-        code="LNG-001",
-    )
+    sign = _SPELLED.get(shown.lower(), "")
+    fix = f"write {sign}" if sign else "text needs quotes; join conditions with and / or"
+    if shown == ",":
+        fix = "a component is written with a dot: PID-5.1; a list stands in [ ]"
+    return LanguageError(f"{shown} is not expected here", fix, offset=offset, code="LNG-001")
 
 
 def _explain(error: TemplateSyntaxError, rewritten: Rewritten, text: str) -> LanguageError:
     """Return Jinja's complaint in the analyst's words."""
     message = error.message or "this cannot be read"
+    if open_tag := _OPEN_TAG.search(message):
+        tag = open_tag[1]
+        what = f"{{% {tag} %}} is never closed"
+        fix = f"write {{% end{tag} %}} behind it"
+        return LanguageError(what, fix, offset=max(text.find("{%"), 0), code="LNG-001")
     for jinja, plain in _PLAIN.items():
         message = message.replace(jinja, plain)
     got = message.rpartition("got ")[2].strip("'")
@@ -133,6 +146,13 @@ def _explain(error: TemplateSyntaxError, rewritten: Rewritten, text: str) -> Lan
         message = message.replace(got, shown)
     if error.lineno > 1 and not offset:
         offset = _start_of_line(text, error.lineno)
+    if _NOT_OVER.search(message):
+        statement = shown if got in rewritten.names else ""
+        fix = "text needs quotes; a filter needs | before it"
+        if re.match(r"\s*(if|for|set)\b", rewritten.source.partition("{{")[2]):
+            fix = "write {% if CONDITION %}…{% endif %}, or {{ 'A' if CONDITION else 'B' }}"
+        what = f"{statement or shown} is not expected here"
+        return LanguageError(what, fix, offset=offset, code="LNG-001")
     return LanguageError(message[0].lower() + message[1:], offset=offset, code="LNG-001")
 
 

@@ -321,6 +321,30 @@ def test_language_findings_come_with_the_others() -> None:
     ]
 
 
+def test_channels_in_a_file_that_cannot_be_read_are_not_missing() -> None:
+    """One wrong indentation is one finding, not one for every test that names a channel."""
+    changes = {**edit(("    to: lis", "   to: lis")), **a_test(SEND + "\n    expect: {ack: AA}")}
+    assert [finding.code for finding in findings(changes)] == ["CFG-001"]
+
+
+def test_keys_that_are_not_indented_are_told_where_they_belong() -> None:
+    """The most usual slip in YAML: the finding says what to do."""
+    found = findings({ADT: with_steps("- set:\n  MSH-5: LIS")})
+    assert [finding.code for finding in found] == ["CFG-005", "CFG-002"]
+    assert found[1].fix == "if it belongs to set, indent it more than set"
+
+
+def test_a_copy_of_one_path_is_told_to_name_two() -> None:
+    """`copy: PID-3` leaves out where to."""
+    assert findings({ADT: with_steps("- copy: PID-3")})[0].fix == "write {from: …, to: …}"
+
+
+def test_a_variable_with_a_wrong_value_is_known_all_the_same() -> None:
+    """One mistake in `let` is one finding, wherever the variable is used."""
+    steps = '- let: {a: "{{ PID-8 | uper }}"}\n- set: {MSH-5: "{{ a }}"}'
+    assert [finding.code for finding in findings({ADT: with_steps(steps)})] == ["LNG-003"]
+
+
 def test_a_table_that_cannot_be_read_is_told_once() -> None:
     """No step is said to use a table that does not exist when the table has findings itself."""
     found = findings({ADT: LOOKUP, SEX: b"hl7,lis\n\xff,1\n"})

@@ -158,6 +158,8 @@ class Builder:
         if _SEGMENT.fullmatch(name):
             return name
         fix = f"did you mean {name.upper()}?" if _SEGMENT.fullmatch(name.upper()) else ""
+        if "," in name:
+            fix = f"write a list: [{name}]"
         self.find(loc, f"{name!r} is no segment name", fix or "write three capitals: OBX")
         return None
 

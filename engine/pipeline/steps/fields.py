@@ -8,6 +8,7 @@ from engine.config.models.steps import StepModel
 from engine.hl7.path import Path
 from engine.hl7.structure import level_of
 from engine.pipeline.failures import StepFailed
+from engine.pipeline.filter_specs import Kind
 from engine.pipeline.run import Run
 from engine.pipeline.steps.builder import Builder, loc_of
 from engine.pipeline.templates import Template
@@ -143,9 +144,11 @@ def build_let(builder: Builder, model: StepModel) -> Act | None:
     for name, text in model.args.values.items():
         loc = loc_of(model, name)
         template = builder.template(text, loc)
-        if builder.variable(name, loc) and template is not None:
-            values.append((name, template))
-            builder.variables[name] = template.kind
+        if builder.variable(name, loc):
+            # A value in the wrong has its finding; the name is there all the same.
+            builder.variables[name] = Kind.ANY if template is None else template.kind
+            if template is not None:
+                values.append((name, template))
 
     def act(run: Run) -> None:
         for name, template in values:
