@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 from pathlib import Path
 
 from engine.config.models.site import Site
-from engine.model.errors import MedbusError
+from engine.model.errors import Fenced, MedbusError
 from engine.security.keyring import MASTER_FILE, KeyRing
 from engine.store.settings import StoreSettings
 from engine.store.sqlite_store import SqliteStore
@@ -30,6 +31,12 @@ def open_store(data_folder: Path, site: Site) -> SqliteStore:
         data_folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         store = SqliteStore(data_folder, settings=StoreSettings(settle_window=window))
     except OSError as error:
+        if error.errno == errno.EIO:
+            raise Fenced(
+                "the disk of the data folder returns I/O errors",
+                where=str(data_folder),
+                fix="look at the system's log; the supervisor may try again",
+            ) from None
         raise MedbusError(
             f"the data folder cannot be used: {error.strerror}",
             code="RUN-041",

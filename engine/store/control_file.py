@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from engine.model.errors import MedbusError, NotFound
+from engine.model.errors import MedbusError, NotFound, Sealed
 from engine.security.audit_chain import START, Head, Link, chain_mac, find_break
 from engine.security.keyring import KeyRing, write_durably
 from engine.store.failpoint import Failpoint
@@ -25,6 +25,9 @@ from engine.store.sqlite import Connection, SqliteError, describe, open_writer
 
 NAME = "control.db"
 _HEAD_FILE = "audit.head"
+#: a value sealed with the key ring the store was made with
+_KEY_CHECK = "key_check"
+_KEY_PLACE = b"v1|settings|key_check"
 
 
 class ControlFile:
@@ -57,6 +60,11 @@ class ControlFile:
             ) from None
         self.path.chmod(0o600)
         self.readers = Readers(lambda _name: self.path)
+        try:
+            self._demand_same_keys()
+        except BaseException:
+            self.close()
+            raise
 
     @property
     def connection(self) -> Connection:
@@ -85,6 +93,21 @@ class ControlFile:
         """Close all connections."""
         self.readers.close_all()
         self._connection.close()
+
+    def _demand_same_keys(self) -> None:
+        """Refuse another store's key ring before anything is written under it."""
+        kept = self.get_setting(_KEY_CHECK)
+        if not kept:
+            self.put_setting(_KEY_CHECK, self._keys.control.seal(b"medbus", _KEY_PLACE).hex())
+            return
+        try:
+            self._keys.control.open(bytes.fromhex(kept), _KEY_PLACE)
+        except Sealed:
+            raise Sealed(
+                "the key ring is not the one this data folder was sealed with",
+                where=str(self._keys.folder),
+                fix="bring the right keys back from their backup; nothing was changed",
+            ) from None
 
     # -- settings and switches -----------------------------------------------------------------
 
