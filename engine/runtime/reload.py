@@ -114,6 +114,7 @@ class Reloads:
             lambda store: store.put_snapshot(wanted.files, at=engine.clock.now())
         )
         if snapshot_id == running.snapshot_id:
+            self._put(running)  # certificates are no part of a snapshot, and they may be new
             return _told(rows, findings, ok=True, applied=True, snapshot_id=snapshot_id)
         detail = {"from": running.snapshot_id, "to": snapshot_id}
         desk.audit(user, verb, snapshot_id, reason, detail)
