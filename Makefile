@@ -57,6 +57,7 @@ bench: install     ## engine and floor program side by side, in one run
 
 docs: install      ## renew the parts of docs/ that are made from the program
 	$(BIN)/python -m tests.docs.render
+	$(BIN)/python -m tests.deid.render
 
 lock: install      ## renew requirements.lock from what is installed now
 	@{ head -1 requirements.lock; $(BIN)/python -m pip freeze --exclude-editable --all | sed -e '/^pip==/d' \
