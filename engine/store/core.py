@@ -25,6 +25,7 @@ from engine.store.holding import Holding
 from engine.store.ledger import Tally
 from engine.store.readers import Readers
 from engine.store.records import StoreAlarm
+from engine.store.reserve import Reserve
 from engine.store.settings import StoreSettings
 from engine.store.sqlite import (
     Connection,
@@ -99,7 +100,12 @@ class Core:
         self._tails: dict[str, Tail] = {}
         self._alarms: dict[str, StoreAlarm] = {}
         self._chores: dict[str, Callable[[], bool]] = {}
+        #: chores that found no room
+        self._postponed: dict[str, Callable[[], bool]] = {}
         self._memory_lock = threading.Lock()
+        space = os.statvfs(folder)
+        self._disk_bytes = space.f_blocks * space.f_frsize
+        self._reserve = Reserve(folder, min(settings.reserve_bytes, self._disk_bytes // 32))
         self._wake: Callable[[], None] = lambda: None
 
     # -- transactions --------------------------------------------------------------------------
@@ -138,8 +144,11 @@ class Core:
         self.depths.add(transaction.depths.items())
         for after in transaction.after:
             after()
+        while self._postponed:
+            self.add_chore(*self._postponed.popitem())
         file.wal_bytes += transaction.size_bytes + _COMMIT_OVERHEAD_BYTES
-        if file.wal_bytes > self.settings.checkpoint_bytes:
+        # A checkpoint may need as much room again as the log has: on a small disk it comes sooner.
+        if file.wal_bytes > min(self.settings.checkpoint_bytes, self._disk_bytes // 32):
             self.add_chore(f"checkpoint {file.day}", lambda: self._checkpoint(file.day))
 
     def _undo(self, day: str, transaction: Transaction) -> None:
@@ -195,6 +204,7 @@ class Core:
         """Return the error to raise for an SQLite error on *day*, having acted on it."""
         failure = failure_of(error)
         if failure is Failure.FULL:
+            self._reserve.give_up()
             return StoreFull()
         if failure is Failure.BUSY:
             return MedbusError(
@@ -277,7 +287,13 @@ class Core:
             chore = self._chores.pop(key) if key is not None else None
         if key is None or chore is None:
             return False
-        if chore():
+        try:
+            goes_on = chore()
+        except StoreFull:
+            # Nothing is wrong but the room: tried again after the next commit that succeeds.
+            self._postponed[key] = chore
+            goes_on = False
+        if goes_on:
             with self._memory_lock:
                 self._chores.setdefault(key, chore)
         return bool(self._chores)
@@ -286,15 +302,18 @@ class Core:
         """Return whether arrivals may be stored; settlements have the rest to themselves."""
         space = os.statvfs(self.folder)
         free = space.f_bavail * space.f_frsize
-        share = min(space.f_blocks * space.f_frsize * self.settings.min_free_share, 5 * _GIB)
-        if free < max(self.settings.min_free_bytes, share):
+        settings, disk = self.settings, self._disk_bytes
+        least = min(settings.min_free_bytes, disk * settings.max_free_share)
+        if free < max(least, min(disk * settings.min_free_share, 5 * _GIB)):
             return False
-        limit = self.settings.max_day_bytes
-        if not limit:
-            return True
-        (pages,) = file.connection.execute("PRAGMA page_count").fetchone()
-        (size,) = file.connection.execute("PRAGMA page_size").fetchone()
-        return bool(pages * size < limit * 9 // 10)
+        limit = settings.max_day_bytes
+        if limit:
+            (pages,) = file.connection.execute("PRAGMA page_count").fetchone()
+            (size,) = file.connection.execute("PRAGMA page_size").fetchone()
+            if pages * size >= limit * 9 // 10:
+                return False
+        self._reserve.hold()
+        return True
 
     # -- tails of the term index ---------------------------------------------------------------
 

@@ -21,9 +21,13 @@ class StoreSettings:
     min_free_bytes: int = 512 * _MIB
     #: ... or below this share of the file system, counted up to 5 GiB
     min_free_share: float = 0.05
+    #: on a small file system, no more than this share of it is kept free
+    max_free_share: float = 0.25
     #: a day's file never grows beyond this; the last tenth is for settlements; 0: no limit
     max_day_bytes: int = 0
-    #: WAL bytes after which a file is checkpointed, off the accept path
+    #: kept back in a file of its own for settlements on a disk that something else has filled
+    reserve_bytes: int = 16 * _MIB
+    #: WAL bytes after which a file is checkpointed, off the accept path; less on a small disk
     checkpoint_bytes: int = 8 * _MIB
     #: wall clock for stamps of settlements without an attempt
     now: Callable[[], float] = time

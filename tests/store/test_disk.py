@@ -8,6 +8,7 @@ import sqlite3 as other_sqlite
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -169,7 +170,7 @@ def test_below_the_watermark_arrivals_are_refused_and_come_back(tmp_path: Path) 
     store = SqliteStore(tmp_path / "d", settings=SETTINGS)
     accept(store, arrival(1))
     store.close()
-    starved = StoreSettings(min_free_bytes=1 << 60, min_free_share=0.0)
+    starved = StoreSettings(min_free_bytes=1 << 60, min_free_share=0.0, max_free_share=1.0)
     store = SqliteStore(tmp_path / "d", settings=starved)
     first, second = store.commit([arrival(2), delivered(f"{DAY}-1.1")])
     assert isinstance(first, StoreFull)
@@ -177,6 +178,64 @@ def test_below_the_watermark_arrivals_are_refused_and_come_back(tmp_path: Path) 
     store.close()
     store = SqliteStore(tmp_path / "d", settings=SETTINGS)
     assert isinstance(commit(store, arrival(2))[0], Accepted)
+    store.close()
+
+
+def test_the_watermark_leaves_a_small_disk_usable(small_disk: Path) -> None:
+    """On a file system smaller than the watermark arrivals are taken until a quarter is left."""
+    store = SqliteStore(small_disk / "d", settings=StoreSettings())
+    answers = []
+    for n in range(1, 200):
+        answers += store.commit([arrival(n, body=b"%d " % n + bytes(20_000))])
+        if isinstance(answers[-1], StoreFull):
+            break
+    taken = sum(isinstance(answer, Accepted) for answer in answers)
+    assert taken > 5
+    assert isinstance(answers[-1], StoreFull)
+    store.close()
+
+
+def test_a_chore_without_room_waits_for_it(tmp_path: Path) -> None:
+    """Upkeep that finds the disk full neither fences the store nor is forgotten."""
+    store = SqliteStore(tmp_path / "d", settings=SETTINGS)
+    while store.step():
+        pass
+    tries: list[str] = []
+
+    def chore() -> bool:
+        tries.append("tried")
+        if len(tries) < 3:
+            raise StoreFull
+        return False
+
+    store._core.add_chore("upkeep", chore)
+    store.step()
+    assert not store.step()
+    assert tries == ["tried"]
+    for n in (1, 2, 3):
+        accept(store, arrival(n))
+        while store.step():
+            pass
+    assert tries == ["tried"] * 3
+    store.close()
+
+
+def test_the_reserve_is_given_up_for_settlements(small_disk: Path) -> None:
+    """Filled to the last byte by somebody else, the store can still settle what it owes."""
+    store = SqliteStore(small_disk / "d", settings=StoreSettings())
+    accept(store, arrival(1), arrival(2))
+    assert (small_disk / "d" / "reserve").exists()
+    filler = small_disk / "filler"
+    with filler.open("wb", buffering=0) as somebody_else, suppress(OSError):
+        while True:
+            somebody_else.write(bytes(4096))
+    assert isinstance(store.commit([arrival(3)])[0], StoreFull)
+    for n in (1, 2):
+        answers = [store.commit([delivered(f"{DAY}-{n}.1")])[0] for _ in range(2)]
+        assert any(getattr(answer, "ok", False) for answer in answers)
+    filler.unlink()
+    assert isinstance(store.commit([arrival(3)])[0], Accepted)
+    assert (small_disk / "d" / "reserve").exists()
     store.close()
 
 
