@@ -14,6 +14,7 @@ from engine.check.ports import check_ports
 from engine.check.python_steps import check_python
 from engine.check.references import check_references
 from engine.check.repeats import check_repeats
+from engine.check.standard import check_standard
 from engine.check.tables import check_tables
 from engine.check.tests import check_tests
 from engine.check.unused import check_unreachable, check_unused
@@ -45,7 +46,9 @@ def check_site(loaded: LoadedSite) -> list[Finding]:
     findings.extend(check_live_shift(site, compiled.profiles))
     if not has_errors(findings):
         # Hints are worth reading only once the site says what its author meant.
-        findings.extend([*check_repeats(site), *check_unused(site, compiled.used)])
+        findings.extend(
+            [*check_repeats(site), *check_standard(site), *check_unused(site, compiled.used)]
+        )
     return loaded.located(findings)
 
 

@@ -219,6 +219,36 @@ CASES: list[tuple[str, Changes, str, str]] = [
         f"{ADT}:12:9",
         "filters everything",
     ),
+    (
+        "CFG-127",
+        {ADT: with_steps("- set: {PDI-5.1: X}")},
+        f"{ADT}:12:15",
+        "no version of HL7 has a segment PDI; did you mean PID?",
+    ),
+    (
+        "CFG-127",
+        {ADT: with_steps("- clear: [PID-5, PID-99]")},
+        f"{ADT}:12:24",
+        "no version of HL7 has PID-99; the last is PID-",
+    ),
+    (
+        "CFG-127",
+        {ADT: with_steps("- each: OBS\n  where: OBX-2\n  steps: [{clear: [OBX-7]}]")},
+        f"{ADT}:12:15",
+        "a segment OBS",
+    ),
+    (
+        "CFG-127",
+        edit(("[ADT^A01]", "[OUR^R01]")),
+        f"{ADT}:10:13",
+        "messages OUR; did you mean ORU^R01?",
+    ),
+    (
+        "CFG-128",
+        {ADT: with_steps("- set: {PID-5: PID-6}")},
+        f"{ADT}:12:22",
+        'write "{{ PID-6 }}"',
+    ),
     ("CFG-130", {ADT: LOOKUP, SEX: "hl7,lis\nM,1\nF,2\nM,3\n"}, f"{SEX}:4:1", "as in line 2"),
     (
         "CFG-131",
@@ -252,7 +282,8 @@ CASES: list[tuple[str, Changes, str, str]] = [
 ]
 
 WARNINGS = {
-    "CFG-120", "CFG-121", "CFG-122", "CFG-123", "CFG-125", "CFG-126", "CFG-133",
+    "CFG-120", "CFG-121", "CFG-122", "CFG-123", "CFG-125", "CFG-126", "CFG-127",
+    "CFG-128", "CFG-133",
 }  # fmt: skip
 
 
@@ -343,6 +374,13 @@ def test_a_variable_with_a_wrong_value_is_known_all_the_same() -> None:
     """One mistake in `let` is one finding, wherever the variable is used."""
     steps = '- let: {a: "{{ PID-8 | uper }}"}\n- set: {MSH-5: "{{ a }}"}'
     assert [finding.code for finding in findings({ADT: with_steps(steps)})] == ["LNG-003"]
+
+
+def test_a_segment_of_a_sample_message_is_meant() -> None:
+    """A sender that invented a segment without Z is not warned about for ever."""
+    steps = {ADT: with_steps("- drop_segments: [QQQ]")}
+    assert [finding.code for finding in findings(steps)] == ["CFG-127"]
+    assert findings({**steps, "sample_messages/q.hl7": "MSH|^~\\&|A\nQQQ|1\n"}) == []
 
 
 def test_a_table_that_cannot_be_read_is_told_once() -> None:
