@@ -241,6 +241,7 @@ _TOLD_HERE = {
     "RUN-039": ("a listener could not be opened; the text says which and why", ""),
     "STO-010": ("prune stopped because the clock moved by more than a day", "check the clock"),
     "DEID-016": ("a rule of a profile cannot be carried out; the text says which and why", ""),
+    "DEID-018": ("the profile cannot be made as it is written; the text says why", ""),
     "ALM-012": ("a channel reports trouble; the text says which", ""),
 }
 
