@@ -28,6 +28,8 @@ class Delimiters:
     truncation: str = ""
     #: repetition, component, sub-component, escape; where one is missing a CR, which no value holds
     cuts: tuple[str, str, str, str] = slot(init=False, repr=False, compare=False)
+    #: what the letter of an escape sequence stands for
+    letters: dict[str, str] = slot(init=False, repr=False, compare=False)
     #: what `escapes` compiled for these delimiters
     reader: Substitution | None = slot(default=None, init=False, repr=False, compare=False)
     writer: Substitution | None = slot(default=None, init=False, repr=False, compare=False)
@@ -36,6 +38,15 @@ class Delimiters:
         marks = (self.repetition, self.component, self.subcomponent, self.escape)
         repetition, component, subcomponent, escape = (mark or "\r" for mark in marks)
         object.__setattr__(self, "cuts", (repetition, component, subcomponent, escape))
+        letters = {
+            "F": self.field,
+            "S": self.component,
+            "T": self.subcomponent or "&",
+            "R": self.repetition or "~",
+            "E": self.escape,
+            "P": self.truncation or "#",
+        }
+        object.__setattr__(self, "letters", letters)
 
     @property
     def encoding_characters(self) -> str:

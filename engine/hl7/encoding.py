@@ -26,9 +26,16 @@ class Leaving(NamedTuple):
     tail: str
 
 
-def encode_lines(segments: Sequence[Segment], leaving: Leaving) -> bytes:
+def encode_lines(
+    entries: Sequence[str | Segment], origins: Sequence[int], leaving: Leaving
+) -> bytes:
     """
-    Return the bytes of *segments*.
+    Return the bytes of *entries*, each a segment or a received line nobody looked into.
+
+    Args:
+        entries: in the order they leave; all are segments where nothing leaves as received.
+        origins: the number of each in the received message, -1 where it was made here.
+        leaving: how they leave.
 
     Raises:
         Hl7Error: a character does not exist in the character set; where names the field.
@@ -37,34 +44,34 @@ def encode_lines(segments: Sequence[Segment], leaving: Leaving) -> bytes:
     if leaving.received is not None:
         lines = cut_bytes(leaving.received, leaving.line_end, leaving.ends, leaving.tail)
     parts = [leaving.lead]
-    last = len(segments) - 1
-    for at, segment in enumerate(segments):
-        origin = segment.origin
-        if lines and origin is not None and segment.is_untouched:
+    last = len(entries) - 1
+    for at, (entry, origin) in enumerate(zip(entries, origins, strict=True)):
+        if isinstance(entry, str) or (lines and origin >= 0 and entry.line is not None):
             parts.append(lines[origin])
         else:
             parts.append(
-                encode_segment(segment, leaving.codec, surrogates=leaving.received is not None)
+                encode_segment(entry, leaving.codec, surrogates=leaving.received is not None)
             )
         end = leaving.tail if at == last else _end(leaving, origin)
         parts.append(end.encode("ascii"))
     return b"".join(parts)
 
 
-def _end(leaving: Leaving, origin: int | None) -> str:
+def _end(leaving: Leaving, origin: int) -> str:
     """Return what ends a line: its own end where it was received with one."""
-    if leaving.ends is None or origin is None:
+    if leaving.ends is None or origin < 0:
         return leaving.line_end
     return leaving.ends[origin] or leaving.line_end
 
 
-def splice(raw: bytes, number: int, end: bytes, line: bytes) -> bytes:
-    """Return *raw* with its line *number* (from 0) replaced by *line*, all else as it is."""
-    start = 0
-    for _ in range(number):
-        start = raw.index(end, start) + 1
-    stop = raw.find(end, start)
-    return raw[:start] + line + (raw[stop:] if stop >= 0 else b"")
+def find_line(raw: bytes, at: int, text: str, start: int) -> tuple[int, int]:
+    """Return where in *raw* the line is that begins at *start* of *text*, decoded from *at* on."""
+    end = "\r" if "\r" in text else "\n"
+    mark = end.encode("ascii")
+    for _ in range(text.count(end, 0, start)):
+        at = raw.index(mark, at) + 1
+    stop = raw.find(mark, at)
+    return at, stop if stop >= 0 else len(raw)
 
 
 def encode_segment(segment: Segment, codec: str, *, surrogates: bool) -> bytes:

@@ -21,8 +21,14 @@ _COMMANDS = r"|\.(?:sp|in|ti|sk|ce|fi|nf)[+-]?[0-9]*"
 
 def unescape(text: str, delimiters: Delimiters) -> str:
     """Return *text* with its escape sequences resolved; never raises, unknown ones stay."""
-    if not delimiters.escape or delimiters.escape not in text:
+    mark = delimiters.escape
+    if not mark or mark not in text:
         return text
+    parts = text.split(mark)
+    letters = delimiters.letters
+    if len(parts) == 3 and parts[1] in letters:
+        # One sequence for one delimiter, as it is nearly always.
+        return parts[0] + letters[parts[1]] + parts[2]
     pattern, replace = delimiters.reader or _reader(delimiters)
     return pattern.sub(replace, text)
 
@@ -70,14 +76,7 @@ def _reader(delimiters: Delimiters) -> Substitution:
         rf"{mark}(?:(?P<letter>[FSTREP])|X(?P<hex>(?:[0-9A-Fa-f]{{2}})+)|(?P<line>\.br)"
         rf"|(?P<keep>{verbatim})){mark}"
     )
-    letters = {
-        "F": delimiters.field,
-        "S": delimiters.component,
-        "T": delimiters.subcomponent or "&",
-        "R": delimiters.repetition or "~",
-        "E": delimiters.escape,
-        "P": delimiters.truncation or "#",
-    }
+    letters = delimiters.letters
 
     def replace(match: re.Match[str]) -> str:
         kind = match.lastgroup

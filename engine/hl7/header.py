@@ -94,7 +94,8 @@ class Header:
     @property
     def message_type(self) -> str:
         """MSH-9.1^MSH-9.2, or only MSH-9.1 where there is no trigger."""
-        value = self.field(9)
+        fields = self._fields
+        value = fields[9] if len(fields) > 9 else ""
         between_repetitions, between_components, _, sign = self.delimiters.cuts
         if between_repetitions in value or sign in value:
             code, trigger = self.part(9, 1), self.part(9, 2)
@@ -106,7 +107,8 @@ class Header:
     @property
     def control_id(self) -> str:
         """MSH-10 as text."""
-        return unescape(self.field(10), self.delimiters)
+        value = self.field(10)
+        return unescape(value, self.delimiters) if self.delimiters.cuts[3] in value else value
 
     @property
     def control_id_bytes(self) -> bytes:

@@ -8,15 +8,18 @@ ones. Every text may hold patient data: never log one.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from operator import itemgetter
 from typing import Any
 
 from engine.hl7.charset import codec_for, decode, msh18_for, output_codec
 from engine.hl7.delimiters import DEFAULT_DELIMITERS, Delimiters, parse_delimiters
-from engine.hl7.encoding import Leaving, encode_lines, encode_segment, splice
+from engine.hl7.encoding import Leaving, encode_lines, encode_segment, find_line
 from engine.hl7.errors import Hl7Error, PathError
+from engine.hl7.escapes import escape
 from engine.hl7.header import Header, declared_charset, find_start
 from engine.hl7.lines import line_warnings, stray_lines
-from engine.hl7.path import FIRST, Path, parse_path
+from engine.hl7.path import Path, parse_path
 from engine.hl7.segment import Segment
 from engine.hl7.structure import FIELD, level_of, recode
 from engine.hl7.tree import SegmentTree
@@ -92,12 +95,9 @@ class Message(SegmentTree):
     @property
     def header(self) -> Header:
         """The facts of MSH as they are now."""
-        return Header(self._msh().fields(), self.delimiters, self._codec or "ascii")
-
-    def _msh(self) -> Segment:
-        first = self.first("MSH")
+        first = self._found["MSH"][0] if "MSH" in self._found else self.first("MSH")
         assert first is not None
-        return first
+        return Header(first.fields(), self.delimiters, self._codec or "ascii")
 
     @property
     def charset(self) -> str:
@@ -133,11 +133,10 @@ class Message(SegmentTree):
         """Return the first value at *path* as text; "" when absent or empty."""
         if isinstance(path, str):
             path = parse_path(path)
-        if path.segment_selector is FIRST:
-            first = self.first(path.segment)
-            if first is None:
-                return ""
-            return first.get_quickly(path) if path.quick_field else first.get(path)
+        if path.quick_field:
+            name = path.segment
+            first = self._found[name][0] if name in self._found else self.first(name)
+            return "" if first is None else first.get_quickly(path)
         for segment in self.select(path):
             found = segment.find_all(path)
             if found:
@@ -167,9 +166,9 @@ class Message(SegmentTree):
         """Write literal *text* at *path*, escaped; what is missing is made."""
         if isinstance(path, str):
             path = parse_path(path)
-        if path.segment_selector is FIRST:
+        if path.quick_field:
             first = self.first(path.segment) or self._writable(path)[0]
-            first.set(path, text)
+            first.write(path, escape(text, self.delimiters))
             return
         for segment in self._writable(path):
             segment.set(path, text)
@@ -231,10 +230,9 @@ class Message(SegmentTree):
         """
         codec = _codec(name)
         if codec_for(self.declared_charset) != codec:
-            msh = self._msh()
-            msh.set(18, msh18_for(codec))
-            if msh.find(20):
-                msh.set(20, "")
+            self.set("MSH-18", msh18_for(codec))
+            if self.find("MSH-20"):
+                self.set("MSH-20", "")
         if codec != self.charset:
             self.is_edited = True
         self._output_codec = codec
@@ -255,32 +253,46 @@ class Message(SegmentTree):
             return leaving.encode()
         if not self.is_edited:
             return self.raw
-        if self._entries is None and not self._is_ascii and self._output_codec is None:
-            return self._spliced_bytes()
+        if self._entries is None and self._output_codec in (None, self._codec):
+            return self._spliced()
         text = self._whole_text()
         if text is not None and text.isascii():
             encoded = text.encode("ascii")
             return self.raw[: self._start] + encoded if self._start else encoded
-        if self._entries is None:
-            self._load()
-        return encode_lines(self._all(), self._leaving())
+        entries: Sequence[str | Segment] = self._entries or self._load()
+        how = self._leaving()
+        if how.received is None:
+            entries = self._all()
+        return encode_lines(entries, self._origins, how)
 
-    def _spliced_bytes(self) -> bytes:
+    def _spliced(self) -> bytes:
         """Return the received bytes with only those lines replaced that were written to."""
-        body = self.raw[self._start :]
-        end = "\r" if "\r" in self._text else "\n"
-        for segment, start, _ in self._rewritten():
-            line = encode_segment(segment, self.charset, surrogates=True)
-            body = splice(body, self._text.count(end, 0, start), end.encode("ascii"), line)
-        return self.raw[: self._start] + body
+        raw = self.raw
+        parts: list[bytes] = []
+        done = 0
+        written = [found for found in self._found.values() if found[0].line is None]
+        if len(written) > 1:
+            written.sort(key=itemgetter(1))
+        for segment, start, stop in written:
+            text = segment.text
+            if self._is_ascii:
+                start, stop = start + self._start, stop + self._start
+            else:
+                start, stop = find_line(raw, self._start, self._text, start)
+            parts.append(raw[done:start])
+            if text.isascii():
+                parts.append(text.encode("ascii"))
+            else:
+                parts.append(encode_segment(segment, self.charset, surrogates=True))
+            done = stop
+        parts.append(raw[done:])
+        return b"".join(parts)
 
     def _whole_text(self) -> str | None:
         """Return what leaves, where its bytes follow from the text alone."""
         if not self._is_ascii and self._output_codec is None:
             return None
-        entries = self._entries
-        if entries is None:
-            return self._spliced()
+        entries = self._entries or self._load()
         if self._ends is not None:
             return None
         texts = [entry if isinstance(entry, str) else entry.text for entry in entries]

@@ -2,7 +2,7 @@
 One segment: a live view that is cut into fields on first touch and joined again when edited.
 
 Rules of this file: field 0 is the name as it came; in MSH, FHS and BHS field 1 is the
-separator itself and field 2 is never cut nor unescaped. `_text` is None as soon as the
+separator itself and field 2 is never cut nor unescaped. `line` is None as soon as the
 segment was written to: then the fields are the truth.
 """
 
@@ -40,7 +40,7 @@ class Owner(Protocol):
 class Segment:
     """A segment of a message; reading and writing go straight to that message."""
 
-    __slots__ = ("_fields", "_owner", "_text", "is_written", "name", "origin")
+    __slots__ = ("_fields", "_owner", "line", "name", "origin")
 
     def __init__(
         self,
@@ -54,10 +54,9 @@ class Segment:
         self.name = name
         #: line number (from 0) in the received message; None when made here
         self.origin = origin
-        #: whether somebody wrote to it since it was received, or made it
-        self.is_written = text is None
+        #: as it came; None since somebody wrote to it
+        self.line = text
         self._owner = owner
-        self._text = text
         self._fields = fields
 
     def __repr__(self) -> str:
@@ -69,11 +68,6 @@ class Segment:
         return self._owner.position_of(self)
 
     @property
-    def is_untouched(self) -> bool:
-        """Whether it still is what was received."""
-        return not self.is_written and self.origin is not None
-
-    @property
     def is_proper(self) -> bool:
         """Whether it begins with its name and has a field: not bare, indented, in small letters."""
         fields = self.fields()
@@ -82,21 +76,22 @@ class Segment:
     @property
     def text(self) -> str:
         """The segment as it leaves, without its line end."""
-        if self._text is not None:
-            return self._text
-        fields = self.fields()
-        separator = self._owner.delimiters.field
+        if self.line is not None:
+            return self.line
+        fields = self._fields or self.fields()
+        text = self._owner.delimiters.field.join(fields)
         if self.name in HEADER_NAMES:
-            return fields[0] + fields[1] + separator.join(fields[2:])
-        return separator.join(fields)
+            # Field 1 is the separator itself and stands for the two around it.
+            end = len(fields[0])
+            return text[:end] + text[end + 2 :]
+        return text
 
     def fields(self) -> list[str]:
         """Return the fields' structural text, counted from 1; [0] is the name. Not for writing."""
         fields = self._fields
         if fields is None:
-            text = self._text
-            assert text is not None
-            self._fields = fields = self._cut(text)
+            assert self.line is not None
+            self._fields = fields = self._cut(self.line)
         return fields
 
     def _cut(self, text: str) -> list[str]:
@@ -142,23 +137,23 @@ class Segment:
         """Return what `get` would, for a path of this segment that has a quick_field."""
         number = path.quick_field
         fields = self._fields or self.fields()
-        value = fields[number] if number < len(fields) else ""
-        if not value:
+        if number >= len(fields):
             return ""
-        marks = self._owner.delimiters
-        between_repetitions, between_components, _, sign = marks.cuts
+        value = fields[number]
+        between_repetitions, between_components, _, sign = self._owner.delimiters.cuts
         if between_repetitions in value:
             value = value.split(between_repetitions, 1)[0]
         component = path.component
         if component is not None:
             if between_components in value:
-                parts = value.split(between_components)
+                parts = value.split(between_components, component)
                 value = parts[component - 1] if component <= len(parts) else ""
             elif component > 1:
                 return ""
             if path.subcomponent is not None:
+                marks = self._owner.delimiters
                 value = part_of(value, marks.subcomponent, path.subcomponent) or ""
-        return unescape(value, marks) if sign in value else value
+        return unescape(value, self._owner.delimiters) if sign in value else value
 
     def get_all(self, path: FieldPath) -> list[str]:
         """Return every value at *path* as text; a plain path gives at most one."""
@@ -197,7 +192,7 @@ class Segment:
         if number is not None and number <= 2 and self.name in HEADER_NAMES:
             self._owner.redeclare(text, separator=number == 1)
         else:
-            self._write(path, escape(text, self._owner.delimiters))
+            self.write(path, escape(text, self._owner.delimiters))
 
     def set_hl7(
         self, path: FieldPath, hl7_text: str, delimiters: Delimiters = DEFAULT_DELIMITERS
@@ -208,7 +203,7 @@ class Segment:
             self.set(path, hl7_text)
         else:
             own = self._owner.delimiters
-            self._write(path, recode(hl7_text, level_of(path), delimiters, own))
+            self.write(path, recode(hl7_text, level_of(path), delimiters, own))
 
     def put(self, path: FieldPath, value: str, *, level: int = FIELD) -> None:
         """Write structural text that came from *level* of a message with the same delimiters."""
@@ -216,9 +211,10 @@ class Segment:
         if path.field is not None and path.field <= 2 and self.name in HEADER_NAMES:
             self.set(path, value)
         else:
-            self._write(path, shift(value, level, level_of(path), self._owner.delimiters))
+            self.write(path, shift(value, level, level_of(path), self._owner.delimiters))
 
-    def _write(self, path: Path, value: str) -> None:
+    def write(self, path: Path, value: str) -> None:
+        """Write structural text as it is at *path* of this segment, behind a header's MSH-2."""
         number = path.field
         if number is None:
             raise PathError(
@@ -232,8 +228,7 @@ class Segment:
         if not path.is_whole_field:
             value = write_in_field(fields[number], path, value, self._owner.delimiters)
         fields[number] = value
-        self._text = None
-        self.is_written = True
+        self.line = None
         self._owner.is_edited = True
 
     def fill(self, values: Mapping[int, str]) -> None:
@@ -244,8 +239,7 @@ class Segment:
     def replace_text(self, text: str) -> None:
         """Replace the whole segment by *text*, structure in the message's own delimiters."""
         self._fields = self._cut(text)
-        self._text = None
-        self.is_written = True
+        self.line = None
         self._owner.is_edited = True
 
     # -- moving ----------------------------------------------------------------------------
@@ -257,7 +251,7 @@ class Segment:
     def clone(self, owner: Owner) -> Segment:
         """Return the same segment for *owner*, a copy of this one's message."""
         fields = self._fields.copy() if self._fields is not None else None
-        return Segment(owner, self.name, self._text, self.origin, fields)
+        return Segment(owner, self.name, self.line, self.origin, fields)
 
     def adopt(self, owner: Owner) -> Segment:
         """Return this segment for another message, in that message's delimiters."""
@@ -267,8 +261,7 @@ class Segment:
     def recode(self, before: Delimiters, after: Delimiters) -> None:
         """Rewrite every field from the delimiters *before* to those *after*."""
         self._fields = _recoded(self, before, after)
-        self._text = None
-        self.is_written = True
+        self.line = None
 
     def _own(self, path: FieldPath) -> Path:
         own = path if isinstance(path, Path) else parse_field_path(str(path))

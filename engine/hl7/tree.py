@@ -3,13 +3,14 @@ The segments of a message: text until somebody looks into one, then live views.
 
 Rules of this file: as long as only first segments are asked for by their names, they are
 found in the text and nothing else is cut (`_found`); then the text is cut into lines, once,
-and `_names` and `_entries` go side by side. As long as nothing was moved, an entry's
-position is its line in the received text.
+and `_names`, `_origins` and `_entries` go side by side: a line that is taken out, or has one
+put in before it, is never made a segment for that.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
+from itertools import compress
 
 from engine.hl7.delimiters import Delimiters, parse_delimiters
 from engine.hl7.errors import Hl7Error
@@ -37,6 +38,8 @@ class SegmentTree:
     #: None until the text was cut into lines
     _entries: list[str | Segment] | None = None
     _names: list[str]
+    #: the number of each line in the received text, -1 of one made here
+    _origins: Sequence[int]
     _line_end: str
     #: the end of each received line where they differ, else None
     _ends: list[str] | None
@@ -47,10 +50,12 @@ class SegmentTree:
         """Cut the text into lines, once."""
         lines, self._line_end, self._ends, self._tail = cut_lines(self._text)
         self._names = names_of(lines, self.delimiters.field)
+        self._origins = range(len(lines))
         entries: list[str | Segment] = [*lines]
         for segment, start, _ in self._found.values():
             at = segment.origin = self._text.count(self._line_end, 0, start)
             entries[at] = segment
+        self._found = {}
         self._entries = entries
         return entries
 
@@ -81,10 +86,13 @@ class SegmentTree:
             end = self._one_end = "" if has_cr and "\n" in text else "\r" if has_cr else "\n"
         start = 0
         if name != "MSH":
-            start = text.find(f"{end}{name}{separator}") + 1 if end else 0
-        if not end or (not start and name != "MSH"):
-            if name not in text and name.lower() not in text:
+            start = text.find(name)
+            if start < 0 and name.lower() not in text:
                 return None
+            if text[start - 1] != end or text[start + 3 : start + 4] != separator:
+                # First in the middle of a value, or oddly written.
+                start = text.find(f"{end}{name}{separator}") + 1
+        if not end or (not start and name != "MSH"):
             # Perhaps written in small letters, indented or bare, or behind mixed line ends.
             self._load()
             return self.first(name)
@@ -99,25 +107,12 @@ class SegmentTree:
         self._found[name] = (segment, start, stop)
         return segment
 
-    def _spliced(self) -> str:
-        """Return the text with the segments that were written to, before it was ever cut."""
-        text = self._text
-        # From the end on, so that what was not yet replaced keeps its place.
-        for segment, start, stop in self._rewritten():
-            text = text[:start] + segment.text + text[stop:]
-        return text
-
-    def _rewritten(self) -> list[_Found]:
-        """Return the found segments that were written to, the last one first."""
-        found = [found for found in self._found.values() if found[0].is_written]
-        return sorted(found, key=_start, reverse=True) if len(found) > 1 else found
-
     def _segment(self, at: int) -> Segment:
         """Return the segment at position *at*, made from its line if need be."""
         entries = self._entries or self._load()
         entry = entries[at]
         if isinstance(entry, str):
-            entries[at] = entry = Segment(self, self._names[at], entry, at)
+            entries[at] = entry = Segment(self, self._names[at], entry, self._origins[at])
         return entry
 
     def _all(self) -> list[Segment]:
@@ -172,9 +167,11 @@ class SegmentTree:
         if index < 1:
             raise Hl7Error("nothing stands before MSH", code="HL7-010", where="MSH")
         made = Segment(self, name, name, None)
-        ordered = self._all()
-        ordered.insert(index, made)
-        self.set_segments(ordered)
+        entries = self._entries or self._load()
+        entries.insert(index, made)
+        self._names.insert(index, name)
+        self._origins = [*self._origins[:index], -1, *self._origins[index:]]
+        self.is_edited = True
         if fields:
             made.fill(fields)
         return made
@@ -182,18 +179,42 @@ class SegmentTree:
     def remove_segments(self, segments: Iterable[Segment]) -> None:
         """Take *segments* out; MSH stays."""
         gone = {id(segment) for segment in segments}
-        kept = [segment for segment in self._all() if id(segment) not in gone]
-        if len(kept) < len(self._names):
-            self.set_segments(kept)
+        entries = self._entries or self._load()
+        if id(entries[0]) in gone:
+            raise Hl7Error("the first segment must be MSH", code="HL7-010", where="MSH")
+        self._keep([id(entry) not in gone for entry in entries])
+
+    def keep_named(self, names: Container[str]) -> None:
+        """Take out every line that is not called one of *names*, stray lines too; MSH stays."""
+        if self._entries is None:
+            self._load()
+        self._keep([name in names for name in self._names])
+
+    def drop_named(self, names: Container[str]) -> None:
+        """Take out every segment called one of *names*; MSH stays."""
+        if self._entries is None:
+            self._load()
+        self._keep([name not in names for name in self._names])
+
+    def _keep(self, wanted: list[bool]) -> None:
+        """Take out the lines that are not *wanted*; the first one stays."""
+        wanted[0] = True
+        if not all(wanted):
+            self._entries = list(compress(self._entries or (), wanted))
+            self._names = list(compress(self._names, wanted))
+            self._origins = list(compress(self._origins, wanted))
+            self.is_edited = True
 
     def set_segments(self, ordered: Sequence[Segment]) -> None:
         """Make *ordered* the segments of the message; those of another message are copied."""
         if not ordered or ordered[0].name != "MSH":
             raise Hl7Error("the first segment must be MSH", code="HL7-010", where="MSH")
         mine = [one if one.belongs_to(self) else one.adopt(self) for one in ordered]
-        self._all()
+        if self._entries is None:
+            self._load()
         self._entries = list(mine)
         self._names = [segment.name for segment in mine]
+        self._origins = [-1 if one.origin is None else one.origin for one in mine]
         self.is_edited = True
 
     def set_delimiters(self, delimiters: Delimiters) -> None:
@@ -231,7 +252,3 @@ class SegmentTree:
         names = self.segment_names()
         last = len(names) - 1 - names[::-1].index(name) if name in names else len(names) - 1
         return self.insert_segment(last + 1, name)
-
-
-def _start(found: _Found) -> int:
-    return found[1]

@@ -150,6 +150,44 @@ def test_laziness_is_never_seen(raw, steps):
     assert lazy.encode() == cut.encode() == twin.encode()
 
 
+NAMES = ("PID", "OBX", "ZZ1", "NTE", "PV1", "MSH", "")
+
+
+@given(raw_messages(), st.sets(st.sampled_from(NAMES)), st.booleans(), st.booleans())
+def test_lines_taken_out_by_name_leave_the_others_as_they_came(raw, names, keeps, writes):
+    """Taking lines out uncut is the same as choosing among segments; each kept line its bytes."""
+    quick, slow = Message.parse(raw), Message.parse(raw)
+    if writes:
+        quick.set("OBX-2", "X7")
+        slow.set("OBX-2", "X7")
+    before = quick.copy()
+    (quick.keep_named if keeps else quick.drop_named)(names)
+    head, *rest = slow.segments()
+    wanted = [head, *(segment for segment in rest if (segment.name in names) is keeps)]
+    if len(wanted) <= len(rest):
+        slow.set_segments(wanted)
+    assert quick.segment_names() == slow.segment_names()
+    assert quick.encode() == slow.encode()
+    end = b"\r" if b"\r" in raw else b"\n"
+    received = {line.strip(b"\n") for line in raw.split(end)}
+    if not writes:
+        assert {line.strip(b"\n") for line in quick.encode().split(end)} <= received
+    made = quick.insert_segment(1, "NTE", {1: "x"})
+    slow.set_segments([head, made, *slow.segments()[1:]])
+    assert made.index == 1
+    assert quick.encode() == slow.encode() == quick.copy().encode()
+    assert len(quick.segments()) == len(quick.segment_names())
+    (before.keep_named if keeps else before.drop_named)({"OBX"})
+    before.encode()
+
+
+@given(texts)
+def test_one_sequence_is_read_as_many_are(text):
+    """The short way for a single escape sequence reads what the long way reads."""
+    marks = Delimiters()
+    assert unescape("\\F\\" + text, marks) == "|" + unescape(text, marks)
+
+
 @given(st.binary(max_size=200))
 def test_any_bytes_are_read_or_refused(junk):
     """Whatever bytes come: a message, or an Hl7Error; never another exception."""

@@ -28,9 +28,10 @@ def build_keep_segments(builder: Builder, model: StepModel) -> Act | None:
     names = _names(builder, model.args.segments, model) | {"MSH"}
 
     def act(run: Run) -> None:
-        if run.scope is None and all(name in names for name in run.message.segment_names()):
-            return
-        run.remove([segment for segment in run.segments() if segment.name not in names])
+        if run.scope is None:
+            run.message.keep_named(names)
+        else:
+            run.remove([segment for segment in run.segments() if segment.name not in names])
 
     return act
 
@@ -65,9 +66,10 @@ def build_drop_segments(builder: Builder, model: StepModel) -> Act | None:
 
 
 def _drop(run: Run, names: set[str]) -> None:
-    if run.scope is None and names.isdisjoint(run.message.segment_names()):
-        return
-    run.remove([segment for segment in run.segments() if segment.name in names])
+    if run.scope is None:
+        run.message.drop_named(names)
+    else:
+        run.remove([segment for segment in run.segments() if segment.name in names])
 
 
 def _names(builder: Builder, written: Sequence[str], model: StepModel) -> set[str]:
