@@ -26,6 +26,9 @@ FILES = {
     "transforms/adt_to_lis.yaml": b"steps:\n  - clear: [PID-19]\n",
     "transforms/python/results.py": b"def flag_panic(message, context):\n    return message\n",
     "transforms/templates/vxu.j2": b"MSH|^~\\&|{{ MSH-3 }}|||||||{{ control_id }}|P|2.5.1\n",
+    "transforms/tables/results.csv": b"loinc,specimen,his,name,valid_from,valid_to\n"
+    b"2345-7,SER,GLU,Glucose,20260101,\n",
+    "rules/laboratory.yaml": b"checks: {table: off}\n",
     "transforms/deid/research.yaml": b"extends: safe_harbor\nkey: research\n",
     "sample_messages/adt_a01.hl7": b"MSH|^~\\&|HIS|A|B|C|20261101||ADT^A01|1|P|2.5.1\rPID|1||1\r",
 }

@@ -10,8 +10,10 @@ from typing import NamedTuple
 import pytest
 
 from engine.config.models.steps import STEP_FORMS
+from engine.config.yaml_tree import parse_tree
 from engine.model import states
 from engine.pipeline.filters import FILTERS
+from engine.pipeline.validation_profile import parse_validation_profile
 from tests.docs import render
 from tests.docs.example_site import errors_of, site_with_steps
 
@@ -183,3 +185,15 @@ def test_every_command_is_documented() -> None:
     """The commands page holds the help of every command."""
     page = _text("commands.md")
     assert [name for name, _ in render.all_commands() if f"## medbus {name}\n" not in page] == []
+
+
+def test_the_validation_profile_of_the_language_page_is_one() -> None:
+    """The keys of a profile are told in one place only: it must be right."""
+    page = ROOT / "docs" / "language.md"
+    (block,) = [b for b in blocks(page) if b.note == "file=rules/laboratory.yaml"]
+    tree = parse_tree(
+        "rules/laboratory.yaml", block.text.encode(), prefix=(), known_keys=frozenset()
+    )
+    assert tree.findings == []
+    assert isinstance(tree.root, dict)
+    assert parse_validation_profile(tree.root)[1] == []
