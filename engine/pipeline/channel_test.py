@@ -333,7 +333,7 @@ class _Running:
             path=difference.path,
             output=output,
         )
-        return writer, "no step wrote it: it is as received"
+        return writer, "no step changed it: it is as received"
 
 
 def _told(result: RouteResult) -> str:

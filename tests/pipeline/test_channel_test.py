@@ -115,7 +115,7 @@ def test_the_step_that_wrote_a_wrong_value_is_named() -> None:
     assert named["lis PID-8"][1] == "transforms/shared.yaml:2:5"
     assert named["lis PID-3.4"][0] == "written by step 3.1 (set) of route adt_to_lis"
     assert named["lis MSH-6"][0] == "written by step 1 (set) of outbound lis"
-    assert named["lis PID-5.1"][0] == "no step wrote it: it is as received"
+    assert named["lis PID-5.1"][0] == "no step changed it: it is as received"
 
 
 def test_only_changes_finds_what_else_changed() -> None:
