@@ -8,10 +8,12 @@ import click
 
 from engine.cli.connection import connect
 from engine.cli.output import print_table
+from engine.cli.selection import demand_consent
 from engine.cli.settings import Settings, pass_settings, print_json
+from engine.model.errors import Usage
 
 
-@click.group("keys", short_help="The key ring: init, rotate, status.")
+@click.group("keys", short_help="The key ring: init, rotate, status, destroy.")
 def keys() -> None:
     """The key ring in data/keys. Back it up apart from the data: without it nothing can be read."""
 
@@ -43,6 +45,41 @@ def status(settings: Settings) -> None:
     """List the named keys and the days that have keys; never their bytes."""
     with connect(settings) as call:
         _say(settings, call("keys_status", {}))
+
+
+@keys.command("destroy")
+@click.argument("name", metavar="NAME")
+@click.option("--reason", metavar="TEXT", help="Why; kept in the audit record.")
+@click.option("--yes", type=int, metavar="N", help="Do not ask; refused unless N links go.")
+@click.option("--dry-run", is_flag=True, help="Only count.")
+@pass_settings
+def destroy(
+    settings: Settings, name: str, *, reason: str | None, yes: int | None, dry_run: bool
+) -> None:
+    """
+    Destroy a named key for good, and all that the vault keeps under it.
+
+    Afterwards nobody can lead its pseudonyms back, nor make the same ones again; the name is
+    never given to another key. A key that a profile in use names is not destroyed. Copies of the
+    key ring and of the vault in backups are yours to destroy.
+
+    \b
+    Example:
+      medbus keys destroy research --reason "study ended, ethics vote 2026-114"
+    """
+    with connect(settings) as call:
+        told = call("keys_destroy", {"name": name, "dry_run": True})
+        count = told["links"]
+        if not dry_run:
+            if not reason:
+                raise Usage("this wants a reason", fix="say --reason TEXT")
+            demand_consent("destroy the key and", count, f"{count:,} links of the vault", yes)
+            told = call("keys_destroy", {"name": name, "reason": reason, "links": count})
+    if settings.as_json:
+        print_json(told)
+        return
+    word = "is destroyed" if told["destroyed"] else "would be destroyed"
+    click.echo(f"the key {name} {word}, with {count:,} links of the vault")
 
 
 def _say(settings: Settings, told: dict[str, Any]) -> None:

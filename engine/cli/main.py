@@ -43,7 +43,8 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "resume": ("pause:resume", "Let a paused channel go on.", "Operation"),
     "handover": ("handover:handover", "What the next shift needs to know.", "Operation"),
     "audit": ("audit:audit", "The record of who did what: list, verify, export.", "Operation"),
-    "keys": ("keys:keys", "The key ring: init, rotate, status.", "Operation"),
+    "keys": ("keys:keys", "The key ring: init, rotate, status, destroy.", "Operation"),
+    "relink": ("relink:relink", "What a pseudonym stands for, for those entitled.", "Operation"),
     "prune": ("prune:prune", "Delete what retention says may go.", "Operation"),
     "backup": (
         "backup:backup",

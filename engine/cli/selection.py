@@ -115,7 +115,7 @@ def _act(
     if count == 0:
         _finish(settings, prepared, {"done": 0, "failed": [], "created": []})
         click.get_current_context().exit(1)
-    _demand_consent(verb, count, _counted(prepared), yes)
+    demand_consent(verb, count, _counted(prepared), yes)
     report = call("perform", {"token": prepared["token"], "reason": reason})
     _finish(settings, prepared, report)
     if prepared["left_out"] or report["failed"]:
@@ -127,7 +127,8 @@ def _counted(prepared: Mapping[str, Any]) -> str:
     return count_of(prepared["count"], "delivery" if many == "deliveries" else "message", many)
 
 
-def _demand_consent(verb: str, count: int, counted: str, yes: int | None) -> None:
+def demand_consent(verb: str, count: int, counted: str, yes: int | None) -> None:
+    """Ask, or compare with --yes; raises where there is no consent to exactly this count."""
     if yes is not None:
         if yes != count:
             raise Conflict(

@@ -99,3 +99,6 @@ def print_facts(told: dict[str, Any]) -> None:
                 for row in told["deliveries"]
             ],
         )
+    for row in told["deliveries"]:
+        if row["method"]:
+            click.echo(f"{row['delivery_id']} de-identified by {row['method']}")

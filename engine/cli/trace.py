@@ -45,6 +45,8 @@ def trace(settings: Settings, id_: str, *, reason: str) -> None:
         click.echo(f"\n{told['note']}")
     for delivery in told["deliveries"]:
         click.echo(f"\n{delivery['delivery_id']} to {delivery['outbound']}: {delivery['state']}")
+        if delivery["method"]:
+            click.echo(f"  de-identified by {delivery['method']} (profile, version, key id)")
         for attempt in delivery["attempts"]:
             click.echo(
                 f"  {short_time(attempt['at'])}  {attempt['outcome']:<9} {attempt['code']:<3}"

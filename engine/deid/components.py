@@ -71,7 +71,7 @@ def _changed(rule: ComponentRule, text: str, run: Run) -> str:
     if action == "mask":
         return mask_number(text)
     if action == "pseudonym":
-        return run.keys.pseudonym(domain, text)
+        return run.pseudonym(domain, text)
     if action == "surrogate":
         return run.surrogates.number(domain, text)
     if action == "date_shift":

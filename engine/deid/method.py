@@ -21,6 +21,10 @@ class MethodRecord:
     key_id: str
     key_name: str = ""
 
+    def __str__(self) -> str:
+        """Return what the store keeps with the output."""
+        return f"{self.profile} {self.version} {self.key_id}"
+
     def fields(self) -> dict[int, str]:
         """Return the fields of the Z-segment."""
         return {1: self.profile, 2: self.version, 3: self.key_id, 4: "medbus"}

@@ -28,11 +28,12 @@ from engine.deid.resolving import resolve
 from engine.deid.rules import Layer, layers_of
 from engine.deid.run import Run
 from engine.deid.templates import Renderer, render
-from engine.deid.vault import LinkedNumber
 from engine.deid.words import built_in_words, parse_words
 from engine.hl7.message import Message
 from engine.hl7.segment import Segment
+from engine.model.errors import Sealed
 from engine.model.finding import Finding
+from engine.model.records import LinkedNumber
 
 NULL = '""'
 #: the key ring's name of the key when a profile names none
@@ -49,14 +50,16 @@ class Deidentified:
     record: MethodRecord
     #: the pseudonyms made, with what they stand for, for a vault; patient data
     pseudonyms: Mapping[tuple[str, str], str]
+    #: whether the profile wants them kept
+    keeps_links: bool = False
 
-    def links(self) -> list[LinkedNumber]:
+    def links(self) -> tuple[LinkedNumber, ...]:
         """Return what a vault keeps of this message."""
         record = self.record
-        return [
+        return tuple(
             LinkedNumber(record.key_name, record.key_id, domain, made, original)
             for (domain, original), made in self.pseudonyms.items()
-        ]
+        )
 
 
 @dataclass(slots=True)
@@ -96,6 +99,8 @@ class CompiledProfile:
             action == "date_shift" or (action == "surrogate" and kind in ("birth_date", "date"))
             for _, kind, action in decided
         )
+        #: whether its pseudonyms go into the vault
+        self.keeps_links = any(layer.vault for layer in layers)
         self.accepts_live_shift = any(layer.accept_live_shift for layer in layers)
         self._keep_places = frozenset(
             place
@@ -162,7 +167,7 @@ class CompiledProfile:
         if self._writes_arrival:
             identifiers.arrival = arrival
         self._write(message, work, segments, arrival)
-        return Deidentified(identifiers, run.scrubbed, self.record, run.memo)
+        return Deidentified(identifiers, run.scrubbed, self.record, run.memo, self.keeps_links)
 
     def _first_pass(self, segments: list[Segment], run: Run) -> list[_Work]:
         work: list[_Work] = []
@@ -336,7 +341,12 @@ def compile_profile(
     for layer in layers:
         if layer.allow_words:
             ordinary = ordinary | parse_words((words or {})[layer.allow_words])
-    keys = Pseudonymiser(key(key_name_of(layers)))
+    try:
+        keys = Pseudonymiser(key(key_name_of(layers)))
+    except Sealed as error:
+        names = [layer.name for layer in layers if layer.key]
+        loc = ("profiles", names[0], "key") if names else ()
+        return None, [Finding("DEID-018", error.what, error.fix, loc=loc)]
     return CompiledProfile(name, layers, keys, ordinary), []
 
 

@@ -67,7 +67,7 @@ _UID = re.compile(r"[0-2](?:\.[0-9]+){4,}\Z")
 def pseudonym_of_entity(value: str, authority: str, run: Run) -> str:
     """Return the pseudonym of an order, document or visit number; a UID stays a UID."""
     if _UID.match(value):
-        return run.keys.uid(value)
+        return run.uid(value)
     return run.pseudonym(domain_of("EI", authority), value.strip())
 
 
@@ -98,7 +98,7 @@ def _pseudonym_first(kind: str) -> Treatment:
         if not first or first == '""':
             return first
         text = run.text(first)
-        return run.keys.uid(text) if _UID.match(text) else run.pseudonym(domain, text.strip())
+        return run.uid(text) if _UID.match(text) else run.pseudonym(domain, text.strip())
 
     return treat
 

@@ -49,6 +49,7 @@ class Layer:
     allow_words: str = ""
     record: str = ""
     accept_live_shift: bool = False
+    vault: bool = False
 
 
 @cache
@@ -85,6 +86,7 @@ def layer_of(name: str, profile: Profile) -> Layer:
         allow_words=profile.leak_check.allow_words or "",
         record=profile.record or "",
         accept_live_shift=profile.accept_live_shift,
+        vault=profile.vault,
     )
 
 

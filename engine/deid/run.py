@@ -68,6 +68,14 @@ class Run:
             made = self.memo[place] = self.keys.pseudonym(domain, value)
         return made
 
+    def uid(self, value: str) -> str:
+        """Return the UID that stands for the UID *value*."""
+        place = ("UID", value)
+        made = self.memo.get(place)
+        if made is None:
+            made = self.memo[place] = self.keys.uid(value)
+        return made
+
     def scrub(self, raw: str) -> str:
         """Return a leaf without identifiers; untouched where it holds none."""
         if self.clean or not raw:

@@ -101,4 +101,4 @@ def pseudonym_at(path: Path, message: Message, run: Run) -> str:
         whole = pseudonym(kind, datatype, slot)(repetition, run)
         return whole.split(run.component, 1)[0]
     text = message.get(path)
-    return run.keys.pseudonym(f"{kind}.{path.component or 1}", text) if text else ""
+    return run.pseudonym(f"{kind}.{path.component or 1}", text) if text else ""

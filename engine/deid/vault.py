@@ -1,9 +1,9 @@
 """
 The vault: from a pseudonym back to the number it stands for, for those entitled to it.
 
-Optional. Without a vault a pseudonym leads nowhere. De-identification itself only says which
-pseudonyms it made (``Deidentified.links``); keeping them is an implementation's matter
-(engine/store/vault.py). Destroying the vault and the profile's key ends re-linking for good.
+Optional (`vault: true` in a profile). Without a vault a pseudonym leads nowhere. De-identification
+itself only says which pseudonyms it made (``Deidentified.links``); keeping them is the store's
+matter (engine/store/vault.py). Destroying the vault and the profile's key ends re-linking for good.
 """
 
 from __future__ import annotations
@@ -11,17 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple, Protocol
 
-
-class LinkedNumber(NamedTuple):
-    """A pseudonym and what it stands for; patient data, never log it."""
-
-    #: name of the key it was made with
-    key_name: str
-    key_id: str
-    #: type and authority, as the pseudonym's domain has them
-    domain: str
-    pseudonym: str
-    original: str
+from engine.model.records import LinkedNumber
 
 
 class LookUp(NamedTuple):
@@ -34,6 +24,15 @@ class LookUp(NamedTuple):
     pseudonym: str
 
 
+class Original(NamedTuple):
+    """What a pseudonym stands for; patient data, never log it."""
+
+    key_name: str
+    #: type and authority, between them a unit separator
+    domain: str
+    text: str
+
+
 class Vault(Protocol):
     """Keeps links; every look-up names a purpose and is recorded before it is answered."""
 
@@ -41,10 +40,18 @@ class Vault(Protocol):
         """Keep new links; one that is there already stays as it is."""
         ...
 
-    def find_original(self, asked: LookUp) -> str | None:
+    def find_original(self, asked: LookUp) -> Original | None:
         """Return what the pseudonym stands for, None when it is not known."""
+        ...
+
+    def counts(self) -> dict[str, int]:
+        """Return how many links there are by key name."""
         ...
 
     def destroy(self, key_name: str) -> int:
         """Forget every link made with a key; returns how many."""
+        ...
+
+    def close(self) -> None:
+        """Let go of what it lies in."""
         ...

@@ -73,3 +73,9 @@ class Usage(MedbusError):
     """The command was called wrongly; see its --help."""
 
     code = "RUN-008"
+
+
+class Forbidden(MedbusError):
+    """This user may not do that; medbus.yaml names who may."""
+
+    code = "RUN-009"

@@ -47,6 +47,18 @@ class RouteResult:
     park: Park | None = None
 
 
+class LinkedNumber(NamedTuple):
+    """A pseudonym and what it stands for, for the vault; patient data, never log it."""
+
+    #: name of the key it was made with
+    key_name: str
+    key_id: str
+    #: type and authority, as the pseudonym's domain has them
+    domain: str
+    pseudonym: str
+    original: str
+
+
 @dataclass(frozen=True, slots=True)
 class NewDelivery:
     """One output for one outbound channel, as the pipeline made it."""
@@ -73,6 +85,10 @@ class NewDelivery:
     replaces: str = ""
     #: hold_key, continue or halt: what its outbound channel does behind it when park is set
     on_park: str = "continue"
+    #: how it was de-identified: "PROFILE VERSION KEY-ID", several joined by ", "
+    method: str = ""
+    #: what the vault keeps of it, durable before the delivery is; patient data
+    links: tuple[LinkedNumber, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,6 +238,8 @@ class StoredDelivery:
     orphaned: bool = False
     replaced_by: str = ""
     replaces: str = ""
+    #: how it was de-identified: "PROFILE VERSION KEY-ID"
+    method: str = ""
 
 
 @dataclass(frozen=True, slots=True)

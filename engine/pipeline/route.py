@@ -279,8 +279,10 @@ class _Work:
         park: Park | None = None,
     ) -> None:
         self._number += 1
-        control_id, promises, file_name = "", ("", ""), ""
+        control_id, promises, file_name, method = "", ("", ""), "", ""
         if run is not None:
+            if run.methods:
+                method = ", ".join([str(record) for record in run.methods])
             header = run.message.header
             control_id = header.control_id
             if header.field(15) or header.field(16):
@@ -301,6 +303,8 @@ class _Work:
                 file_name=file_name,
                 park=park,
                 on_park=outbound.on_park,
+                method=method,
+                links=run.links if run is not None else (),
             )
         )
 

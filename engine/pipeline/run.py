@@ -14,7 +14,7 @@ from engine.hl7.message import Message
 from engine.hl7.path import FIRST, All, Append, Path
 from engine.hl7.segment import Segment
 from engine.hl7.structure import level_of, recode, shift
-from engine.model.records import Park
+from engine.model.records import LinkedNumber, Park
 from engine.pipeline.arrangement import Arrangement
 from engine.pipeline.context import Arrived, moment_at
 from engine.pipeline.failures import StepFailed
@@ -38,6 +38,7 @@ class Run:
         "delivery_id",
         "encoded",
         "identifiers",
+        "links",
         "message",
         "methods",
         "output",
@@ -82,6 +83,8 @@ class Run:
         self.identifiers: tuple[Any, ...] = ()
         #: records of how it was de-identified
         self.methods: tuple[Any, ...] = ()
+        #: pseudonyms made, with what they stand for, where a profile wants them in the vault
+        self.links: tuple[LinkedNumber, ...] = ()
         #: the final bytes, and why they must not be sent; made once for all outbound channels
         self.encoded: tuple[bytes, Park | None] | None = None
         self.turns = 0
@@ -111,6 +114,7 @@ class Run:
         other.warnings = self.warnings
         other.identifiers = self.identifiers
         other.methods = self.methods
+        other.links = self.links
         other.rows_used = self.rows_used
         return other
 

@@ -134,6 +134,10 @@ class Desk:
             self._snapshots[snapshot_id] = found
         return found
 
+    def forget_snapshots(self) -> None:
+        """Let go of configurations that ran before: they hold keys."""
+        self._snapshots.clear()
+
     def demand_engine(self, verb: str) -> RunningEngine:
         """Return the running engine; refuse when there is none."""
         if self.engine is None:

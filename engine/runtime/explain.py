@@ -44,6 +44,7 @@ def trace(desk: Desk, message: StoredMessage) -> View:
                 "delivery_id": delivery.delivery_id,
                 "outbound": delivery.outbound,
                 "state": str(delivery.state),
+                "method": delivery.method,
                 "note": note_of(delivery),
                 "attempts": [
                     view_attempt(stored, zone)

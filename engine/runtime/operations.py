@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from engine.model.errors import Conflict, MedbusError, NotFound, Usage
-from engine.runtime import explain, house, overview, replays
+from engine.runtime import explain, house, overview, relinking, replays
 from engine.runtime.bodies import open_body
 from engine.runtime.desk import Desk, new_operation_id
 from engine.runtime.prepared import Prepared, prepare_change, prepare_replay
@@ -56,6 +56,8 @@ class Operations:
             "keys_init": self.keys_status,
             "keys_rotate": self.keys_rotate,
             "keys_status": self.keys_status,
+            "keys_destroy": self.keys_destroy,
+            "relink": self.relink,
             "prune": self.prune,
             "backup": self.backup,
             "reload": self.reload,
@@ -280,6 +282,14 @@ class Operations:
         self.desk.audit(user, "keys_rotate", "master", str(asked.get("reason") or ""))
         self.desk.access.write(lambda _: self.desk.keys.rotate_master())
         return house.view_keys(self.desk)
+
+    def keys_destroy(self, user: str, asked: Mapping[str, Any]) -> View:
+        """Destroy a named key and what the vault keeps under it; counted first, audited."""
+        return relinking.destroy_key(self.desk, user, asked)
+
+    def relink(self, user: str, asked: Mapping[str, Any]) -> View:
+        """Return what pseudonyms stand for, to whom the site allows it; audited first."""
+        return relinking.relink(self.desk, user, asked)
 
     def prune(self, user: str, asked: Mapping[str, Any]) -> View:
         """Delete what retention says may go."""

@@ -18,6 +18,7 @@ import os
 import secrets
 import stat
 import threading
+from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -41,7 +42,11 @@ _INDEX, _AUDIT, _CONTROL = "index", "audit", "control"
 class KeyRing:
     """All keys of one data folder; use ``create`` or ``open``."""
 
-    def __init__(self, folder: Path, master: bytes, wrapped: dict[str, str]) -> None:
+    def __init__(
+        self, folder: Path, master: bytes, wrapped: dict[str, str], destroyed: Iterable[str] = ()
+    ) -> None:
+        #: named keys that were destroyed: a new key must not take their name
+        self._destroyed = set(destroyed)
         self._folder = folder
         self._master = master
         self._wrapped = wrapped
@@ -85,6 +90,7 @@ class KeyRing:
             document: dict[str, Any] = json.loads(path.read_bytes())
             wrapped = dict(document["keys"])
             check = str(document["check"])
+            destroyed = list(document.get("destroyed", ()))
         except FileNotFoundError:
             raise Sealed(
                 "the key ring is missing",
@@ -96,7 +102,7 @@ class KeyRing:
                 "the key ring cannot be read", where=str(path), fix="bring it back from a backup"
             ) from None
         _refuse_wide_rights(path)
-        return cls(folder, _find_master(folder, check), wrapped)
+        return cls(folder, _find_master(folder, check), wrapped, destroyed)
 
     @staticmethod
     def exists(folder: Path) -> bool:
@@ -163,8 +169,15 @@ class KeyRing:
         Return the 32 bytes of a named key (a profile's `key:`), made at its first use.
 
         It never changes afterwards: pseudonyms stay stable until the key is dropped.
+
+        Raises:
+            Sealed: it was dropped; a new key under its name would look like the old one.
         """
         with self._lock:
+            if name in self._destroyed:
+                raise Sealed(
+                    f"the key {name} was destroyed", fix="name another key; it will be made"
+                )
             if f"named/{name}" not in self._wrapped:
                 self._wrap_new(f"named/{name}")
                 self._save()
@@ -181,6 +194,7 @@ class KeyRing:
         with self._lock:
             if self._wrapped.pop(f"named/{name}", None) is None:
                 raise Sealed(f"there is no key named {name}")
+            self._destroyed.add(name)
             self._save()
 
     def order_key(self, outbound: str, text: str) -> bytes:
@@ -227,7 +241,12 @@ class KeyRing:
         )
 
     def _save(self) -> None:
-        document = {"version": 1, "check": _check_value(self._master), "keys": self._wrapped}
+        document = {
+            "version": 1,
+            "check": _check_value(self._master),
+            "keys": self._wrapped,
+            "destroyed": sorted(self._destroyed),
+        }
         write_durably(self._folder / RING_FILE, json.dumps(document, indent=0).encode())
 
 

@@ -20,6 +20,8 @@ class Right(StrEnum):
     ADMINISTER = "administer"
     #: the audit chain
     SEE_AUDIT = "see_audit"
+    #: from a pseudonym back to the number it stands for, with a purpose
+    RELINK = "relink"
 
 
 class Role(StrEnum):
@@ -31,6 +33,7 @@ class Role(StrEnum):
     PHI_VIEWER = "phi_viewer"
     ADMIN = "admin"
     AUDITOR = "auditor"
+    RELINKER = "relinker"
 
 
 RIGHTS: dict[Role, frozenset[Right]] = {
@@ -40,6 +43,7 @@ RIGHTS: dict[Role, frozenset[Right]] = {
     Role.PHI_VIEWER: frozenset({Right.SEE_STATE, Right.SEE_MASKED, Right.SEE_BODY}),
     Role.ADMIN: frozenset({Right.SEE_STATE, Right.ADMINISTER}),
     Role.AUDITOR: frozenset({Right.SEE_STATE, Right.SEE_AUDIT}),
+    Role.RELINKER: frozenset({Right.SEE_STATE, Right.RELINK}),
 }
 
 

@@ -24,7 +24,7 @@ from engine.store.seen import First, Seen
 NO_BODY, OWN_BODY, RECEIVED_BODY = 0, 1, 2
 
 _MESSAGE_COLUMNS = 21
-_DELIVERY_COLUMNS = 33
+_DELIVERY_COLUMNS = 34
 INSERT_MESSAGE = f"INSERT INTO messages VALUES ({','.join('?' * _MESSAGE_COLUMNS)})"  # noqa: S608
 INSERT_DELIVERY = f"INSERT INTO deliveries VALUES ({','.join('?' * _DELIVERY_COLUMNS)})"  # noqa: S608
 INSERT_BODY = "INSERT INTO bodies VALUES (?, ?)"
@@ -56,6 +56,8 @@ class Intake:
 
     def store(self, arrivals: Sequence[Arrival]) -> list[Accepted | MedbusError]:
         """Prepare all, then write all; return an answer each."""
+        # Before the commit: no delivery may leave whose pseudonyms the vault does not know.
+        self._core.vault.keep(one for arrival in arrivals for one in arrival.deliveries)
         answers: list[Accepted | MedbusError] = [self._add(arrival) for arrival in arrivals]
         connection = self._transaction.connection
         if self._messages:
@@ -276,6 +278,7 @@ def delivery_row(
         delivery.replaces,
         "",
         operation_id,
+        delivery.method,
     )
 
 

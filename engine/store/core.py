@@ -36,6 +36,7 @@ from engine.store.sqlite import (
     failure_of,
 )
 from engine.store.term_index import Tail, load_tail
+from engine.store.vault import VaultPlace
 
 _GIB = 1 << 30
 #: what a commit writes besides its rows: index pages, ledger, headers
@@ -89,6 +90,7 @@ class Core:
             messages, keys, lock, max_bytes=settings.max_day_bytes, failpoint=self.failpoint
         )
         self.readers = Readers(self.files.path)
+        self.vault = VaultPlace(folder)
         self.holding = Holding()
         self.depths = Depths()
         #: newest committed accept number

@@ -14,6 +14,7 @@ from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
+from engine.deid.vault import Vault
 from engine.model.errors import MedbusError
 from engine.model.records import Accepted, DueDelivery, Settlement, StoredDelivery, StoredMessage
 from engine.store.records import (
@@ -152,6 +153,11 @@ class Store(Protocol):
 
     def audit(self, record: AuditRecord) -> int:
         """Append to the audit chain; return the record's number."""
+        ...
+
+    @property
+    def vault(self) -> Vault | None:
+        """The vault of pseudonyms; None where nothing was ever kept. Writer's thread."""
         ...
 
     def prune(self, retention: Retention, *, now: float, dry_run: bool = False) -> PruneReport:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from engine.model.errors import NotFound
+from engine.deid.vault import LookUp, Original
+from engine.model.errors import NotFound, Usage
+from engine.model.records import LinkedNumber, NewDelivery
 from engine.store.records import (
     AuditRecord,
     AuditVerdict,
@@ -17,15 +20,61 @@ from engine.store.records import (
 )
 
 
+class MemoryVault:
+    """What vault.db is on disk."""
+
+    def __init__(self) -> None:
+        self._links: dict[tuple[str, str], Original] = {}
+        self.look_ups: list[tuple[LookUp, bool]] = []
+
+    def keep(self, links: Iterable[LinkedNumber]) -> None:
+        """See the protocol."""
+        for link in links:
+            original = Original(link.key_name, link.domain, link.original)
+            self._links.setdefault((link.key_name, link.pseudonym), original)
+
+    def find_original(self, asked: LookUp) -> Original | None:
+        """See the protocol."""
+        if not asked.by.strip() or not asked.purpose.strip():
+            raise Usage("a look-up names who asks and for what purpose")
+        names = [asked.key_name] if asked.key_name else list(self.counts())
+        found = [self._links.get((name, asked.pseudonym)) for name in names]
+        original = next(filter(None, found), None)
+        self.look_ups.append((asked, original is not None))
+        return original
+
+    def counts(self) -> dict[str, int]:
+        """See the protocol."""
+        return dict(sorted(Counter(name for name, _ in self._links).items()))
+
+    def destroy(self, key_name: str) -> int:
+        """See the protocol."""
+        gone = [place for place in self._links if place[0] == key_name]
+        for place in gone:
+            del self._links[place]
+        return len(gone)
+
+    def close(self) -> None:
+        """See the protocol."""
+
+
 class MemoryControl:
     """What control.db is on disk."""
 
     def __init__(self) -> None:
+        #: None until there is something to keep
+        self.vault: MemoryVault | None = None
         self._lock = threading.RLock()
         self._snapshots: dict[str, tuple[float, dict[str, bytes]]] = {}
         self._switches: dict[tuple[str, str], Switch] = {}
         self._settings: dict[str, str] = {}
         self._audit: list[AuditRecord] = []
+
+    def _keep_links(self, deliveries: Iterable[NewDelivery]) -> None:
+        links = [link for delivery in deliveries for link in delivery.links]
+        if links:
+            self.vault = self.vault or MemoryVault()
+            self.vault.keep(links)
 
     def put_snapshot(self, files: Mapping[str, bytes], *, at: float) -> str:
         """See the interface."""

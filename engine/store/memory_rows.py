@@ -139,6 +139,7 @@ class Delivery:
             orphaned,
             self.replaced_by,
             self.replaces,
+            self.new.method,
         )
 
 

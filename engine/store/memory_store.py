@@ -123,6 +123,7 @@ class MemoryStore(MemoryReads):
         if done is not None:
             return done
         parse_message_id(arrival.message_id)
+        self._keep_links(arrival.deliveries)
         if arrival.message_id in self._messages:
             raise Conflict(f"{arrival.message_id} is taken")
         state, first, other_bytes = arrival.state, None, False
@@ -301,6 +302,8 @@ class MemoryStore(MemoryReads):
         """See the interface."""
         with self._lock:
             self._check_fence()
+            for item in operation.items:
+                self._keep_links(item.replacements or ())
             if operation.operation_id not in self._operations:
                 self._operations[operation.operation_id] = (operation, False)
                 self.audit(

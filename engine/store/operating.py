@@ -64,6 +64,8 @@ class Operating:
 
     def begin(self, operation: Operation) -> Generator[None, None, OperationReport]:
         """See the interface."""
+        for item in operation.items:
+            self._core.vault.keep(item.replacements or ())
         self._control.begin_operation(operation)
         self._core.failpoint("operation.audited")
         return (yield from self.resume(operation))

@@ -72,11 +72,14 @@ def _delivery(delivery: NewDelivery) -> Any:
         None if park is None else [park.code.value, park.reason, park.step, park.path],
         delivery.replaces,
         delivery.on_park,
+        delivery.method,
     ]
 
 
 def _parse_delivery(stored: Any) -> NewDelivery:
-    number, route, output, outbound, body, control_id, promises, keys, name, park, old, on = stored
+    number, route, output, outbound, body, control_id, promises, keys, name, park, old, on = (
+        stored[:12]
+    )
     return NewDelivery(
         number,
         route,
@@ -90,4 +93,6 @@ def _parse_delivery(stored: Any) -> NewDelivery:
         None if park is None else Park(ParkCode(park[0]), *park[1:]),
         old,
         on,
+        # Operations begun by older versions do not say it. Links are in the vault by then.
+        *stored[12:],
     )

@@ -142,6 +142,11 @@ DAY_MIGRATIONS = (
             " STRICT, WITHOUT ROWID",
         ),
     ),
+    Migration(
+        "002 method",
+        # How the output was de-identified: profile, version, key id.
+        ("ALTER TABLE deliveries ADD COLUMN method TEXT NOT NULL DEFAULT ''",),
+    ),
 )
 
 CONTROL_MIGRATIONS = (

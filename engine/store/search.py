@@ -30,7 +30,7 @@ FROM messages m"""
 _DELIVERY = """
 SELECT d.id, d.seq, d.inbound, d.route, d.outbound, d.state, d.due_at, d.attempts, d.uncertain,
        d.park_code, d.park_text, d.park_step, d.facts, d.settled_at, d.body, d.out_of_order,
-       d.released, d.replaced_by, d.replaces, m.facts
+       d.released, d.replaced_by, d.replaces, m.facts, d.method
 FROM deliveries d JOIN messages m ON m.n = d.id >> 16"""
 
 
@@ -326,6 +326,7 @@ class Search:
             orphaned=self.is_orphaned(outbound),
             replaced_by=row[17],
             replaces=row[18],
+            method=row[20],
         )
 
     def is_orphaned(self, outbound: str) -> bool:

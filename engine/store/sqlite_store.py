@@ -7,6 +7,7 @@ from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
+from engine.deid.vault import Vault
 from engine.model.errors import Fenced, MedbusError, NotFound, Sealed, StoreFull
 from engine.model.records import Arrival, DueDelivery, Settlement, StoredDelivery, StoredMessage
 from engine.model.states import DeliveryState, MessageState
@@ -354,6 +355,11 @@ class SqliteStore:
         """See the interface."""
         return self._control.audit(record)
 
+    @property
+    def vault(self) -> Vault | None:
+        """See the interface."""
+        return self._core.vault.find()
+
     def prune(self, retention: Retention, *, now: float, dry_run: bool = False) -> PruneReport:
         """See the interface."""
         return run_to_end(self.prune_steps(retention, now=now, dry_run=dry_run))
@@ -375,6 +381,7 @@ class SqliteStore:
                 self._index(day)
         core.readers.close_all()
         core.files.close_all()
+        core.vault.close()
         if core.fenced is None and self._tokens.were_opened:
             self._control.put_setting(_UNCERTAIN, str(core.seq) if cut_off else "")
         self._lock.drop_file(CONTROL_NAME)

@@ -13,12 +13,16 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from engine.deid.vault import LinkedNumber, LookUp
-from engine.model.errors import Usage
+from engine.deid.vault import LookUp, Original
+from engine.model.errors import MedbusError, Usage
+from engine.model.records import LinkedNumber, NewDelivery
 from engine.security.keyring import KeyRing
 from engine.security.sealing import Sealer
-from engine.store.sqlite import Connection, open_writer
+from engine.store.packing import decode, encode, pack, unpack
+from engine.store.sqlite import Connection, SqliteError, describe, open_writer
 
+FOLDER = "vault"
+_FILE = "vault.db"
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS links (
     key_name TEXT NOT NULL, handle BLOB NOT NULL, sealed BLOB NOT NULL,
@@ -29,28 +33,46 @@ CREATE TABLE IF NOT EXISTS look_ups (
     at REAL NOT NULL, key_name TEXT NOT NULL, handle BLOB NOT NULL, found INTEGER NOT NULL
 );
 """
+_KNOWN = "SELECT 1 FROM links WHERE key_name = ? AND handle = ?"
+#: pages of the journal after which it is brought into the file
+_CHECKPOINT_PAGES = 1000
+#: links known to be in the file already, so that the same patient costs nothing again
+_MOST_REMEMBERED = 100_000
+
+
+def _tell_nobody(asked: LookUp, is_found: bool) -> None:
+    """The caller keeps the audit itself."""
 
 
 class SqliteVault:
     """
-    A vault in a folder of its own; one process at a time.
+    A vault in a folder of its own; one process, and one thread at a time.
 
     Args:
         folder: made when it is not there; holds vault.db and the vault's own keys.
-        audit: also told of every look-up (for the site's audit chain); it may raise, and then
-            there is no answer.
+        audit: also told of every look-up; it may raise, and then there is no answer.
     """
 
-    def __init__(self, folder: Path, *, audit: Callable[[LookUp, bool], None]) -> None:
+    def __init__(
+        self, folder: Path, *, audit: Callable[[LookUp, bool], None] = _tell_nobody
+    ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         folder.chmod(0o700)
         keys = folder / "keys"
         self._ring = KeyRing.open(keys) if KeyRing.exists(keys) else KeyRing.create(keys)
         self._audit = audit
-        self._connection: Connection = open_writer(folder / "vault.db")
-        (folder / "vault.db").chmod(0o600)
+        self._named: dict[str, tuple[bytes, Sealer]] = {}
+        self._kept: set[bytes] = set()
+        self._connection: Connection = open_writer(folder / _FILE)
+        (folder / _FILE).chmod(0o600)
         self._connection.execute("PRAGMA secure_delete=ON")
+        self._connection.execute(f"PRAGMA wal_autocheckpoint={_CHECKPOINT_PAGES:d}")
         self._connection.executescript(_SCHEMA)
+
+    @staticmethod
+    def exists(folder: Path) -> bool:
+        """Return whether *folder* holds a vault."""
+        return (folder / _FILE).exists()
 
     def close(self) -> None:
         """Close the file."""
@@ -58,13 +80,24 @@ class SqliteVault:
 
     def keep(self, links: Iterable[LinkedNumber]) -> None:
         """Keep new links in one transaction; one that is there already stays as it is."""
-        rows = [self._row(link) for link in links]
-        if not rows:
+        new: dict[bytes, tuple[str, bytes, bytes]] = {}
+        for link in links:
+            handle = self._handle(link.key_name, link.pseudonym)
+            if handle in self._kept or handle in new:
+                continue
+            if self._connection.execute(_KNOWN, (link.key_name, handle)).fetchone() is None:
+                new[handle] = (link.key_name, handle, self._sealed(link, handle))
+            else:
+                self._remember([handle])
+        if not new:
             return
         with _transaction(self._connection):
-            self._connection.executemany("INSERT OR IGNORE INTO links VALUES (?, ?, ?)", rows)
+            self._connection.executemany(
+                "INSERT OR IGNORE INTO links VALUES (?, ?, ?)", list(new.values())
+            )
+        self._remember(new)
 
-    def find_original(self, asked: LookUp) -> str | None:
+    def find_original(self, asked: LookUp) -> Original | None:
         """
         Return what the pseudonym stands for, None when it is not known.
 
@@ -73,20 +106,41 @@ class SqliteVault:
         """
         if not asked.by.strip() or not asked.purpose.strip():
             raise Usage("a look-up names who asks and for what purpose")
-        sealer, handle = self._sealer(asked.key_name), self._handle(asked.key_name, asked.pseudonym)
-        row = self._connection.execute(
-            "SELECT sealed FROM links WHERE key_name = ? AND handle = ?", (asked.key_name, handle)
-        ).fetchone()
+        key_name, handle, sealed = self._find(asked)
+        found = sealed is not None
         with _transaction(self._connection):
             self._connection.execute(
                 "INSERT INTO look_ups (asked_by, purpose, at, key_name, handle, found)"
                 " VALUES (?, ?, ?, ?, ?, ?)",
-                (asked.by, asked.purpose, asked.at, asked.key_name, handle, int(row is not None)),
+                (asked.by, asked.purpose, asked.at, key_name, handle, int(found)),
             )
-        self._audit(asked, row is not None)
-        if row is None:
+        self._audit(asked, found)
+        if sealed is None:
             return None
-        return sealer.open(row[0], _place(asked.key_name, handle)).decode("utf-8")
+        _, sealer = self._keys_of(key_name)
+        domain, original = unpack(sealer.open(sealed, _place(key_name, handle)))
+        return Original(key_name, decode(domain), decode(original))
+
+    def _find(self, asked: LookUp) -> tuple[str, bytes, bytes | None]:
+        """Return (key name, handle, what is kept); under any key where none is named."""
+        there = self._ring.named_keys()
+        for name in [asked.key_name] if asked.key_name else there:
+            if name not in there:
+                continue
+            handle = self._handle(name, asked.pseudonym)
+            row = self._connection.execute(
+                "SELECT sealed FROM links WHERE key_name = ? AND handle = ?", (name, handle)
+            ).fetchone()
+            if row is not None:
+                return name, handle, row[0]
+        return asked.key_name, b"", None
+
+    def counts(self) -> dict[str, int]:
+        """Return how many links there are by key name."""
+        rows = self._connection.execute(
+            "SELECT key_name, count(*) FROM links GROUP BY key_name ORDER BY key_name"
+        )
+        return dict(rows.fetchall())
 
     def look_ups(self) -> list[tuple[str, str, float, str, bool]]:
         """Return (by, purpose, at, key name, found) of every look-up, oldest first."""
@@ -97,27 +151,81 @@ class SqliteVault:
 
     def destroy(self, key_name: str) -> int:
         """Forget every link made with a key, and the key that sealed them; returns how many."""
+        # The key first: what a crash leaves behind of the links cannot be read any more.
+        if key_name in self._ring.named_keys():
+            self._ring.drop_named_key(key_name)
+        self._named.pop(key_name, None)
+        self._kept.clear()
         with _transaction(self._connection):
             count = self._connection.execute(
                 "DELETE FROM links WHERE key_name = ?", (key_name,)
             ).rowcount
         self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        if key_name in self._ring.named_keys():
-            self._ring.drop_named_key(key_name)
         return int(count)
 
-    def _row(self, link: LinkedNumber) -> tuple[str, bytes, bytes]:
-        handle = self._handle(link.key_name, link.pseudonym)
-        place = _place(link.key_name, handle)
-        sealed = self._sealer(link.key_name).seal(link.original.encode("utf-8"), place)
-        return link.key_name, handle, sealed
+    def _remember(self, handles: Iterable[bytes]) -> None:
+        if len(self._kept) > _MOST_REMEMBERED:
+            self._kept.clear()
+        self._kept.update(handles)
 
-    def _sealer(self, key_name: str) -> Sealer:
-        return Sealer(self._ring.named_key(key_name), f"vault/{key_name}")
+    def _sealed(self, link: LinkedNumber, handle: bytes) -> bytes:
+        _, sealer = self._keys_of(link.key_name)
+        plain = pack(encode(link.domain), encode(link.original))
+        return sealer.seal(plain, _place(link.key_name, handle))
+
+    def _keys_of(self, key_name: str) -> tuple[bytes, Sealer]:
+        found = self._named.get(key_name)
+        if found is None:
+            key = self._ring.named_key(key_name)
+            found = self._named[key_name] = (key, Sealer(key, f"vault/{key_name}"))
+        return found
 
     def _handle(self, key_name: str, pseudonym: str) -> bytes:
         """Return what the file knows a pseudonym by."""
-        return hmac.digest(self._ring.named_key(key_name), pseudonym.encode(), "sha256")[:16]
+        key, _ = self._keys_of(key_name)
+        return hmac.digest(key, pseudonym.encode(), "sha256")[:16]
+
+
+class VaultPlace:
+    """Where a store's vault is; opened when there is something to keep or to look up."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder / FOLDER
+        self._vault: SqliteVault | None = None
+
+    def keep(self, deliveries: Iterable[NewDelivery]) -> None:
+        """
+        Keep the links of new deliveries; durable on return.
+
+        Raises:
+            MedbusError: it cannot be written; then the deliveries may not be stored either.
+        """
+        links = [link for delivery in deliveries for link in delivery.links]
+        if not links:
+            return
+        try:
+            if self._vault is None:
+                self._vault = SqliteVault(self._folder)
+            self._vault.keep(links)
+        except (SqliteError, OSError) as error:
+            raise MedbusError(
+                "the vault cannot be written: what it must keep is not accepted",
+                code="STO-012",
+                where=str(self._folder),
+                fix=f"see that there is room and that the folder is ours ({describe(error)})",
+            ) from None
+
+    def find(self) -> SqliteVault | None:
+        """Return the vault; None where nothing was ever kept."""
+        if self._vault is None and SqliteVault.exists(self._folder):
+            self._vault = SqliteVault(self._folder)
+        return self._vault
+
+    def close(self) -> None:
+        """Close the file, if it was opened."""
+        if self._vault is not None:
+            self._vault.close()
+            self._vault = None
 
 
 def _place(key_name: str, handle: bytes) -> bytes:
@@ -130,7 +238,8 @@ def _transaction(connection: Connection) -> Iterator[None]:
     connection.execute("BEGIN IMMEDIATE")
     try:
         yield
+        connection.execute("COMMIT")
     except BaseException:
-        connection.execute("ROLLBACK")
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
         raise
-    connection.execute("COMMIT")

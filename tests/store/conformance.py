@@ -43,6 +43,7 @@ from tests.store.builders import (
     settle,
     states,
 )
+from tests.store.vault_conformance import VaultConformance
 
 
 class AcceptConformance:
@@ -770,5 +771,6 @@ class StoreConformance(
     OperateConformance,
     ReadConformance,
     ControlConformance,
+    VaultConformance,
 ):
     """All of it."""

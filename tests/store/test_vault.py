@@ -6,10 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from engine.deid.vault import LinkedNumber, LookUp
-from engine.model.errors import Usage
+from engine.deid.vault import LookUp
+from engine.model.errors import MedbusError, Usage
+from engine.model.records import LinkedNumber
+from engine.store.settings import StoreSettings
+from engine.store.sqlite import open_writer
+from engine.store.sqlite_store import SqliteStore
 from engine.store.vault import SqliteVault
 from tests.deid.canaries import HEADER, profile, run
+from tests.store.builders import DAY, accept, arrival, delivery
 
 ASKED = LookUp("dr.li", "recall of a contaminated lot", 1_793_500_200.0, "research", "ABCDEFGH")
 LINK = LinkedNumber("research", "b9cdf253", "MR\x1fHOSP", "ABCDEFGH", "8800123")
@@ -32,7 +37,7 @@ def vault(tmp_path: Path, told: list[tuple[LookUp, bool]]):  # type: ignore[no-u
 def test_a_look_up_is_answered_and_on_record(vault: SqliteVault, told: list[object]) -> None:
     """A kept link is found again; who asked and why is written down and told to the audit."""
     vault.keep([LINK, LINK])
-    assert vault.find_original(ASKED) == "8800123"
+    assert vault.find_original(ASKED).text == "8800123"
     assert vault.find_original(ASKED._replace(pseudonym="UNKNOWN")) is None
     assert [row[:2] + row[4:] for row in vault.look_ups()] == [
         ("dr.li", "recall of a contaminated lot", True),
@@ -80,7 +85,7 @@ def test_destroying_ends_re_linking(vault: SqliteVault) -> None:
     vault.keep([LINK, LINK._replace(key_name="other")])
     assert vault.destroy("research") == 1
     assert vault.find_original(ASKED) is None
-    assert vault.find_original(ASKED._replace(key_name="other")) == "8800123"
+    assert vault.find_original(ASKED._replace(key_name="other")).text == "8800123"
 
 
 def test_a_profile_s_pseudonyms_lead_back_through_the_vault(vault: SqliteVault) -> None:
@@ -89,4 +94,40 @@ def test_a_profile_s_pseudonyms_lead_back_through_the_vault(vault: SqliteVault) 
     message, done, _ = run(profile("china_pipl"), text)
     vault.keep(done.links())
     asked = ASKED._replace(key_name=done.record.key_name, pseudonym=message.get("PID-3.1"))
-    assert vault.find_original(asked) == "8800123"
+    assert vault.find_original(asked).text == "8800123"
+
+
+def test_a_day_of_an_older_version_is_brought_up_to_date(tmp_path: Path) -> None:
+    """A file without the column gets it, and its messages stay readable."""
+    store = SqliteStore(tmp_path)
+    accept(store, arrival(1, delivery(1)))
+    store.close()
+    older = open_writer(tmp_path / "messages" / f"{DAY[:4]}-{DAY[4:6]}-{DAY[6:]}.db")
+    older.execute("ALTER TABLE deliveries DROP COLUMN method")
+    older.execute("DELETE FROM migrations WHERE name = '002 method'")
+    older.close()
+    store = SqliteStore(tmp_path)
+    assert store.get_message(f"{DAY}-1").deliveries[0].method == ""
+    accept(store, arrival(2, delivery(1, method="own 1f2e 3d4c")))
+    assert store.get_message(f"{DAY}-2").deliveries[0].method == "own 1f2e 3d4c"
+    store.close()
+
+
+def test_a_crash_between_vault_and_commit_leaves_no_delivery_without_its_link(
+    tmp_path: Path,
+) -> None:
+    """The vault is written first: what the store then loses was never acknowledged."""
+    seen: list[str] = []
+
+    def fail(where: str) -> None:
+        if where.startswith("commit"):
+            seen.append(where)
+            raise OSError("cut off")
+
+    store = SqliteStore(tmp_path, settings=StoreSettings(failpoint=fail))
+    [answer] = store.commit([arrival(1, delivery(1, links=(LINK,)))])
+    assert isinstance(answer, MedbusError)
+    assert seen
+    assert store.vault is not None
+    assert store.vault.counts() == {"research": 1}
+    store.close()

@@ -86,6 +86,10 @@ class Profile(Model):
         description="Z-segment that says by which profile and key the output was made.",
         examples=["ZDI"],
     )
+    vault: Switch = Field(
+        False,
+        description="Keep pseudonyms with what they stand for in the vault, for `medbus relink`.",
+    )
     accept_live_shift: Switch = Field(
         False, description="Allow date_shift on a live route although arrival gives it away."
     )

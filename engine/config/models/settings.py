@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
-from engine.config.models.base import Model, Text
+from engine.config.models.base import Model, Names, Text
 from engine.config.models.units import Count, Duration, Size, Switch, TcpAddress, refuse
 
 
@@ -81,6 +81,14 @@ class Alerts(Model):
     )
 
 
+class Roles(Model):
+    """Who may do what else than anybody who reaches the engine: OS users by name."""
+
+    relinker: Names = Field(
+        (), description="May ask the vault what a pseudonym stands for; without names, nobody."
+    )
+
+
 class SiteSettings(Model):
     """medbus.yaml: the site's name and what holds for all of its channels."""
 
@@ -95,6 +103,7 @@ class SiteSettings(Model):
     log: Log = Field(Log(), description="The engine's own log.")
     retention: Retention = Field(Retention(), description="How long things are kept.")
     alerts: Alerts = Field(Alerts(), description="Limits that raise an alarm.")
+    roles: Roles = Field(Roles(), description="Who may do what is not for everybody.")
     vars: dict[str, str] = Field(
         {}, description="Default values of {{ vars.NAME }}; environments/NAME.yaml overrides them."
     )

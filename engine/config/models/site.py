@@ -10,7 +10,7 @@ from engine.config.models.inbound import Inbound
 from engine.config.models.outbound import Outbound
 from engine.config.models.profiles import Profile
 from engine.config.models.route import Route
-from engine.config.models.settings import Alerts, Http, Log, Retention, SiteSettings
+from engine.config.models.settings import Alerts, Http, Log, Retention, Roles, SiteSettings
 from engine.config.models.steps import StepModel
 from engine.config.models.tables import LookupTable
 from engine.config.models.tests import ChannelTest
@@ -78,6 +78,11 @@ class Site:
     def retention(self) -> Retention:
         """How long things are kept."""
         return self.settings.retention
+
+    @property
+    def roles(self) -> Roles:
+        """Return who may do what is not for everybody."""
+        return self.settings.roles
 
     @property
     def alerts(self) -> Alerts:

@@ -38,6 +38,8 @@ def build_deidentify(builder: Builder, model: StepModel) -> Act | None:
         if done.soft_hits:
             run.warnings.append("deid_soft_hit")
         run.methods += (done.record,)
+        if done.keeps_links:
+            run.links += done.links()
 
     return act
 
