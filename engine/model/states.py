@@ -7,6 +7,7 @@ generated from the enums here, so that the three cannot disagree.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from enum import StrEnum
 
 from engine.hl7.ack import AckLevel as AckLevel
@@ -118,3 +119,11 @@ class AttemptOutcome(StrEnum):
 def is_allowed(before: DeliveryState, after: DeliveryState) -> bool:
     """Return whether a delivery may go from *before* to *after*."""
     return after in TRANSITIONS[before]
+
+
+NEGATIVE_ACKS = frozenset({"AE", "AR", "CE", "CR"})
+
+
+def is_over_undelivered(states: Collection[DeliveryState]) -> bool:
+    """Return whether a message with deliveries in *states* owes nothing, yet is not delivered."""
+    return FINAL_STATES.issuperset(states) and set(states) != {DeliveryState.DELIVERED}

@@ -22,10 +22,12 @@ from engine.model.records import (
 )
 from engine.model.states import (
     FINAL_STATES,
+    NEGATIVE_ACKS,
     AttemptOutcome,
     DeliveryState,
     MessageState,
     is_allowed,
+    is_over_undelivered,
 )
 from engine.store.holding import lanes_of
 from engine.store.ids import K_BITS, parse_message_id
@@ -136,7 +138,7 @@ class MemoryStore(MemoryReads):
             arrival,
             self._seq,
             state,
-            ack=first.ack if first else arrival.ack,
+            ack=_repeated(first) if first else arrival.ack,
             ack_code=arrival.ack_code,
             duplicate_of=first.arrival.message_id if first else "",
         )
@@ -183,9 +185,15 @@ class MemoryStore(MemoryReads):
             and message.arrival.sender == arrival.sender
             and message.arrival.control_id == arrival.control_id
             and abs(arrival.received_at - message.arrival.received_at) <= arrival.duplicate_window_s
+            and not (message.ack_code in NEGATIVE_ACKS and self._is_over_undelivered(message))
         ]
         same = [message for message in near if message.arrival.sha256 == arrival.sha256]
         return (same[0], False) if same else (None, bool(near))
+
+    def _is_over_undelivered(self, message: Message) -> bool:
+        return is_over_undelivered(
+            [one.state for one in self._of_message(message.arrival.message_id)]
+        )
 
     def _add(
         self,
@@ -484,6 +492,11 @@ class MemoryStore(MemoryReads):
     def backup(self, folder: Path) -> None:
         """There is nothing that a new store could be opened on."""
         raise Conflict("a store in memory cannot be backed up")
+
+
+def _repeated(first: Message) -> bytes:
+    """Return the ack a duplicate repeats: a negative one is found anew by who waits for it."""
+    return b"" if first.ack_code in NEGATIVE_ACKS else first.ack
 
 
 def _problem(verb: OperationVerb, one: Delivery, item: OperationItem) -> str:

@@ -2,7 +2,8 @@
 Duplicates: has this message been accepted within the window, on whatever day?
 
 The same message is: same inbound channel, MSH-3, MSH-4, non-empty MSH-10 and bytes. Only accepted
-messages count, replays do not.
+messages count, replays do not. One whose sender was told no in the end (the ack waits for a
+delivery) counts while it is owed or once it is delivered after all; its answer is found anew.
 """
 
 from __future__ import annotations
@@ -12,7 +13,12 @@ from typing import NamedTuple
 
 from engine.model.errors import MedbusError
 from engine.model.records import Accepted, Arrival
-from engine.model.states import DeliveryState, MessageState
+from engine.model.states import (
+    NEGATIVE_ACKS,
+    DeliveryState,
+    MessageState,
+    is_over_undelivered,
+)
 from engine.security.keyring import EVIDENCE
 from engine.store.core import Core, Transaction
 from engine.store.duplicates import SeenFilter
@@ -117,13 +123,14 @@ class Seen:
             with self._core.read(day) as connection:
                 numbers |= find_in_runs(connection, identity)
                 rows = [
-                    row
+                    row[:3]
                     for n in sorted(numbers)
                     for row in connection.execute(
-                        "SELECT n, received_at, content FROM messages"
+                        "SELECT n, received_at, content, ack_code FROM messages"
                         " WHERE n = ? AND identity = ? AND state = 'accepted'",
                         (n, identity),
                     )
+                    if row[3] not in NEGATIVE_ACKS or not _is_over_undelivered(connection, n)
                 ]
         except MedbusError:
             if self._core.fenced is not None:
@@ -133,16 +140,26 @@ class Seen:
         return [First(f"{day}-{n}", at, content, b"") for n, at, content in rows]
 
     def _with_ack(self, first: First) -> First:
-        """Return *first* with the ack it was given, read from its row if need be."""
+        """Return *first* with the positive ack it was given, read from its row if need be."""
         if first.ack:
             return first
         day, n = first.message_id[:8], int(first.message_id[9:])
         with self._core.read(day) as connection:
-            row = connection.execute("SELECT facts FROM messages WHERE n = ?", (n,)).fetchone()
-        if row is None:
+            row = connection.execute(
+                "SELECT facts, ack_code FROM messages WHERE n = ?", (n,)
+            ).fetchone()
+        if row is None or row[1] in NEGATIVE_ACKS:
             return first
         sealer = self._core.keys.sealer(day, EVIDENCE)
         return first._replace(ack=unpack(sealer.open(row[0], b"v1|messages|%d|0|facts" % n))[1])
+
+
+def _is_over_undelivered(connection: Connection, n: int) -> bool:
+    rows = connection.execute(
+        "SELECT DISTINCT state FROM deliveries WHERE id BETWEEN ? AND ?",
+        (n << K_BITS, n << K_BITS | K_MASK),
+    )
+    return is_over_undelivered([DeliveryState(state) for (state,) in rows])
 
 
 def _find_replay(connection: Connection, day: str, arrival: Arrival) -> Accepted | None:

@@ -148,6 +148,25 @@ class AcceptConformance:
         (again,) = accept(store, arrival(2, body=arrival(1).body, control_id="C1"))
         assert again.ack == b"RSP"
 
+    @pytest.mark.parametrize("verb", ["expire", "cancel"])
+    def test_what_was_refused_in_the_end_is_tried_anew(self, store: Store, verb: str) -> None:
+        """A sender told AE because nothing was delivered can send again; while owed it cannot."""
+        accept(store, arrival(1, ack=b"", ack_code=""))
+        commit(store, AckGiven(f"{DAY}-1", b"no", "AE"))
+        (owed,) = accept(store, arrival(2, body=arrival(1).body, control_id="C1"))
+        assert (owed.state, owed.ack) == (MessageState.DUPLICATE, b"")
+        operate(store, verb, f"{DAY}-1.1", name="op-2")
+        (again,) = accept(store, arrival(3, body=arrival(1).body, control_id="C1"))
+        assert again.state is MessageState.ACCEPTED
+
+    def test_what_was_refused_and_delivered_after_all_is_not_sent_twice(self, store: Store) -> None:
+        """A resend after a late delivery is a duplicate, and the old AE is not repeated."""
+        accept(store, arrival(1, ack=b"", ack_code=""))
+        commit(store, AckGiven(f"{DAY}-1", b"no", "AE"))
+        settle(store, delivered(f"{DAY}-1.1"))
+        (again,) = accept(store, arrival(2, body=arrival(1).body, control_id="C1"))
+        assert (again.state, again.ack) == (MessageState.DUPLICATE, b"")
+
     def test_what_is_not_there_is_not_found(self, store: Store) -> None:
         """Unknown ids are said to be unknown, whatever they look like."""
         for ask in (store.get_message, store.get_body, store.get_ack):
