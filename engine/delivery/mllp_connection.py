@@ -18,6 +18,7 @@ from zope.interface import implementer
 
 from engine.delivery.keepalive import set_keepalive
 from engine.mllp.exchange import Exchange
+from engine.mllp.writing import write_at_once, writes_at_once
 
 # Twisted's Failure is only half typed.
 Failure: Any = TypedFailure
@@ -130,13 +131,14 @@ class MllpConnection(Protocol):
         self.exchange = Exchange(max_answer_bytes)
         self._sender = sender
         self._dial = dial
-        self._stands = False
+        self._stands = self._writes_at_once = False
         #: whether everything written was handed to the kernel
         self.is_flushed = True
 
     def connectionMade(self) -> None:
         """Stand, unless a handshake comes first."""
         set_keepalive(self.transport)
+        self._writes_at_once = writes_at_once(self.transport)
         self.transport.registerProducer(self, True)
         if not self._dial.is_tls:
             self._stand()
@@ -159,7 +161,10 @@ class MllpConnection(Protocol):
 
     def write(self, frame: bytes) -> None:
         """Write; is_flushed tells whether it went out at once."""
-        self.transport.write(frame)
+        if self._writes_at_once:
+            write_at_once(self.transport, frame)
+        else:
+            self.transport.write(frame)
 
     def pauseProducing(self) -> None:
         """The transport has more than it can hand over."""

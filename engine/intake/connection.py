@@ -20,6 +20,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from engine.mllp.frames import Discarded, Frame, FrameDecoder, encode_frame
+from engine.mllp.writing import write_at_once, writes_at_once
 
 if TYPE_CHECKING:
     from engine.intake.listener import MllpListener
@@ -82,6 +83,7 @@ class MllpConnection(Protocol):
         self._cr_timer: Any = None
         self._is_ready = not listener.is_tls
         self.peer = ""
+        self._writes_at_once = False
         # Ticks of the listener's sweep, instead of a timer per read.
         self._began_tick = self._read_tick = listener.tick
         self._frame_tick = -1
@@ -94,6 +96,7 @@ class MllpConnection(Protocol):
         """Take part in the sweep; be told when the peer does not read its acks."""
         address = self.transport.getPeer()
         self.peer = f"{address.host}:{address.port}"
+        self._writes_at_once = writes_at_once(self.transport)
         self._listener.opened(self)
         self.transport.registerProducer(self, True)
 
@@ -167,7 +170,7 @@ class MllpConnection(Protocol):
             if len(replies) == 1:
                 replies.clear()
                 if reply.ack:
-                    self.transport.write(encode_frame(reply.ack))
+                    self._write(encode_frame(reply.ack))
                 if self._closes_when_answered:
                     self._close()
             elif replies[-1].is_ready and all(each.is_ready for each in replies):
@@ -303,9 +306,15 @@ class MllpConnection(Protocol):
         if self._is_lost:
             return
         if acks:
-            self.transport.write(b"".join(acks))
+            self._write(b"".join(acks))
         if self._closes_when_answered and not replies:
             self._close()
+
+    def _write(self, frames: bytes) -> None:
+        if self._writes_at_once:
+            write_at_once(self.transport, frames)
+        else:
+            self.transport.write(frames)
 
     def _close(self) -> None:
         self.transport.unregisterProducer()

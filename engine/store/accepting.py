@@ -1,8 +1,8 @@
 """
 Arrivals into rows: duplicates decided, bodies sealed, states given, all in one transaction.
 
-Rules of this file: this is the hot path. Rows are prepared as tuples and go to SQLite with one
-``executemany`` per table.
+Rules of this file: this is the hot path. Rows are prepared as tuples and go to SQLite many at a
+time, table by table.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from engine.store.core import Core, Transaction
 from engine.store.holding import Halt, Place
 from engine.store.ids import K_BITS, K_MASK, delivery_id
 from engine.store.ledger import created
+from engine.store.many_rows import Inserting
 from engine.store.packing import as_tuple, encode, pack, plain, routes_text
 from engine.store.seen import First, Seen
 
@@ -25,7 +26,9 @@ NO_BODY, OWN_BODY, RECEIVED_BODY = 0, 1, 2
 
 _MESSAGE_COLUMNS = 21
 _DELIVERY_COLUMNS = 34
-INSERT_MESSAGE = f"INSERT INTO messages VALUES ({','.join('?' * _MESSAGE_COLUMNS)})"  # noqa: S608
+_MESSAGES = Inserting("messages", _MESSAGE_COLUMNS)
+_DELIVERIES = Inserting("deliveries", _DELIVERY_COLUMNS)
+_BODIES = Inserting("bodies", 2)
 INSERT_DELIVERY = f"INSERT INTO deliveries VALUES ({','.join('?' * _DELIVERY_COLUMNS)})"  # noqa: S608
 INSERT_BODY = "INSERT INTO bodies VALUES (?, ?)"
 _INBOUND_LAST = """
@@ -61,11 +64,11 @@ class Intake:
         answers: list[Accepted | MedbusError] = [self._add(arrival) for arrival in arrivals]
         connection = self._transaction.connection
         if self._messages:
-            connection.executemany(INSERT_MESSAGE, self._messages)
+            _MESSAGES.write(connection, self._messages)
         if self._bodies:
-            connection.executemany(INSERT_BODY, self._bodies)
+            _BODIES.write(connection, self._bodies)
         if self._deliveries:
-            connection.executemany(INSERT_DELIVERY, self._deliveries)
+            _DELIVERIES.write(connection, self._deliveries)
         if self._last:
             connection.executemany(_INBOUND_LAST, list(self._last.items()))
         self._transaction.after.append(self._remember)

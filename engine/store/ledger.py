@@ -12,6 +12,7 @@ from typing import TypeAlias
 
 from engine.model.records import Arrival, NewDelivery
 from engine.model.states import DeliveryState, MessageState, RouteOutcome
+from engine.store.many_rows import Inserting
 from engine.store.packing import parse_routes
 from engine.store.records import LedgerDifference, LedgerRow
 from engine.store.sqlite import Connection
@@ -28,9 +29,11 @@ _ROUTE_COUNTERS = {
 _STATE_PREFIX = "delivery."
 STATE_COUNTERS = {state: _STATE_PREFIX + state.value for state in DeliveryState}
 
-_UPSERT = """
-INSERT INTO ledger (inbound, flow, counter, value) VALUES (?, ?, ?, ?)
-ON CONFLICT (inbound, flow, counter) DO UPDATE SET value = value + excluded.value"""
+_UPSERT = Inserting(
+    "ledger (inbound, flow, counter, value)",
+    4,
+    "ON CONFLICT (inbound, flow, counter) DO UPDATE SET value = value + excluded.value",
+)
 
 
 class Tally:
@@ -66,7 +69,7 @@ class Tally:
         """Add everything to the kept counters, in the caller's transaction."""
         rows = [(*key, value) for key, value in self.counts.items() if value]
         if rows:
-            connection.executemany(_UPSERT, rows)
+            _UPSERT.write(connection, rows)
 
 
 def created(arrival: Arrival, delivery: NewDelivery, held: bool) -> DeliveryState:

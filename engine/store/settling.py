@@ -19,6 +19,7 @@ from engine.store.core import Core, Transaction
 from engine.store.followers import Followers
 from engine.store.holding import Halt, Keys, Place, split_keys
 from engine.store.ids import K_BITS, K_MASK, parse_delivery_id
+from engine.store.many_rows import Inserting
 from engine.store.packing import encode, pack
 from engine.store.records import Settled
 from engine.store.tokens import Tokens
@@ -35,7 +36,7 @@ UPDATE deliveries SET state = ?, due_at = ?, attempts = ?, tries = ?, first_fail
        uncertain = ?, commit_acked = ?, park_code = ?, park_step = ?, park_text = ?, on_park = ?,
        holding = ?, released = ?, settled_at = ?, out_of_order = ?, operation_id = ?
 WHERE id = ?"""
-_INSERT_ATTEMPT = "INSERT INTO attempts VALUES (?, ?, ?, ?, ?, ?, ?)"
+_ATTEMPTS = Inserting("attempts", 7)
 
 
 @dataclass(slots=True)
@@ -141,7 +142,7 @@ class Settling:
         if changed:
             write_rows(self._transaction, list(changed.values()))
         if self._attempts:
-            self._transaction.connection.executemany(_INSERT_ATTEMPT, self._attempts)
+            _ATTEMPTS.write(self._transaction.connection, self._attempts)
         return answers
 
     # -- one settlement ------------------------------------------------------------------------

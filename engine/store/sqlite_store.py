@@ -144,12 +144,11 @@ class SqliteStore:
 
     def commit(self, work: Sequence[Work]) -> list[Result | MedbusError]:
         """See the interface; ``Writer`` gives one group at a time."""
-        answers: list[Result | MedbusError] = [NotFound() for _ in work]
+        answers: dict[int, Result | MedbusError] = {}
         for indexes in self.group(work):
             found = self._commit_group([work[index] for index in indexes])
-            for index, answer in zip(indexes, found, strict=True):
-                answers[index] = answer
-        return answers
+            answers.update(zip(indexes, found, strict=True))
+        return [answers[index] for index in range(len(work))]
 
     def _commit_group(self, work: Sequence[Work]) -> list[Result | MedbusError]:
         try:
