@@ -313,6 +313,34 @@ def segment_repeats(structure: str, segment: str, version: str = "2.5.1") -> boo
     return None if counts[0] == 0 else repeated or counts[0] > 1
 
 
+def led_by(structure: StructureNode, segment: str) -> frozenset[str]:
+    """Return the segments of all groups of a *structure* that *segment* leads (OBX: NTE, PRT)."""
+    found: set[str] = set()
+    for member in structure.members:
+        if member.is_group:
+            if _leads(member, segment):
+                found |= _names_below(member)
+            found |= led_by(member, segment)
+    return frozenset(found)
+
+
+def _leads(group: StructureNode, segment: str) -> bool:
+    """Return whether *segment* is the first of a group, or only optional ones come before it."""
+    for member in group.members:
+        if member.name == segment:
+            return True
+        if member.min_count > 0:
+            return False
+    return False
+
+
+def _names_below(node: StructureNode) -> set[str]:
+    names: set[str] = set()
+    for member in node.members:
+        names |= _names_below(member) if member.is_group else {member.name}
+    return names
+
+
 def _count(node: StructureNode, segment: str, times: int, counts: list[int]) -> bool:
     """Count the places of *segment* under *node*; True as soon as one of them repeats."""
     repeated = False

@@ -12,6 +12,7 @@ from engine.hl7.definitions import (
     definitions,
     field_name,
     is_known_version,
+    led_by,
     nearest_version,
     path_name,
     segment_repeats,
@@ -158,3 +159,22 @@ def test_the_hot_path_does_not_import_hl7apy():
         [sys.executable, "-c", script], capture_output=True, text=True, check=True
     )
     assert shown.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("structure", "segment", "led"),
+    [
+        ("ORU_R01", "OBX", {"OBX", "NTE"}),
+        ("ADT_A01", "NK1", set()),
+        ("ADT_A01", "IN1", {"IN1", "IN2", "IN3", "ROL"}),
+    ],
+)
+def test_what_belongs_behind_a_segment(structure, segment, led):
+    """Sorting moves a segment with what is its own, and with nothing else."""
+    assert led_by(definitions("2.5.1").structure(structure), segment) == led
+
+
+def test_an_order_is_led_by_its_detail_where_the_common_segment_may_miss():
+    """In an ORU the ORC is optional: OBR, its OBX and specimens are one group."""
+    found = led_by(definitions("2.5.1").structure("ORU_R01"), "OBR")
+    assert {"ORC", "OBR", "OBX", "NTE", "SPM"} <= found

@@ -238,6 +238,20 @@ def test_sort_by_numbers_and_downwards() -> None:
     assert done.get_all("OBX[*]-5") == ["2", "1", "10", "9"]
 
 
+def test_what_stands_behind_the_last_group_does_not_move_with_it() -> None:
+    """The PV1 behind the last NK1 is the patient's; the IN2 behind the last IN1 is its own."""
+    text = (
+        "MSH|^~\\&|L|L|E|L|20261101||ADT^A01|1|P|2.5\rPID|1||1\r"
+        "NK1|1|a\rNTE|1||of a\rNK1|2|b\rPV1|1|I\rIN1|1|x\rIN1|2|y\rIN2|1\rZXX|1\r"
+    )
+    steps = [
+        {"sort": {"segment": name, "by": f"{name}-1", "order": "descending"}}
+        for name in ("NK1", "IN1")
+    ]
+    names = output(steps, text).segment_names()
+    assert names == ["MSH", "PID", "NK1", "NK1", "NTE", "PV1", "IN1", "IN2", "IN1", "ZXX"]
+
+
 def test_orders_with_their_common_order_segment_are_sorted_together() -> None:
     """The ORC right before each OBR moves with it."""
     done = output([{"sort": {"segment": "OBR", "by": "OBR-1", "order": "descending"}}], ORU)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from itertools import pairwise
 from typing import Any
 
 from engine.config.models.steps import StepModel
+from engine.hl7.definitions import definitions, led_by
 from engine.hl7.errors import PathError
+from engine.hl7.header import Header
 from engine.hl7.path import Path, parse_field_path
 from engine.hl7.segment import Segment
 from engine.pipeline.loops import scopes_of_segments
@@ -152,7 +155,9 @@ def build_sort(builder: Builder, model: StepModel) -> Act | None:
         groups = group_segments(around, name, _lead_of(around, name))
         if len(groups) < 2:
             return
+        known = _followers(run.message.header, name)
         for region in _regions(around, groups):
+            region[-1] = _without_tail(region, known | {name})
             keys = _keys(run, around, region, paths)
             order = sorted(range(len(region)), key=lambda at: keys[at], reverse=falling)
             old = [segment for group in region for segment in group]
@@ -171,6 +176,29 @@ def _regions(around: Sequence[Segment], groups: list[list[Segment]]) -> list[lis
         else:
             regions.append([group])
     return regions
+
+
+def _without_tail(region: list[list[Segment]], known: frozenset[str]) -> list[Segment]:
+    """
+    Return the last group without what only stands behind it (the PV1 behind the last NK1).
+
+    What the structure, or another group, says may belong to such a group stays with it.
+    """
+    others = {segment.name for group in region[:-1] for segment in group} | known | NOTES
+    last = region[-1]
+    foreign = (at for at, segment in enumerate(last) if segment.name not in others)
+    return last[: next(foreign, len(last))]
+
+
+def _followers(header: Header, name: str) -> frozenset[str]:
+    kind = (header.message_code, header.trigger, header.structure)
+    return _followers_in(kind, header.version, name)
+
+
+@lru_cache(maxsize=1024)
+def _followers_in(kind: tuple[str, str, str], version: str, name: str) -> frozenset[str]:
+    structure = definitions(version).structure_for(*kind)
+    return frozenset() if structure is None else led_by(structure, name)
 
 
 def _keys(
