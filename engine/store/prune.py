@@ -27,6 +27,9 @@ from engine.store.sqlite import Connection, SqliteError, open_writer
 _DAY_S = 86_400.0
 #: a site's day ends at most this long after the same day of UTC
 _ZONE_S = 12 * 3_600.0
+#: after a restart only the wall clock tells: nightly runs are a day and a little apart, 25 hours
+#: where summer time ends
+_NIGHTLY_SLACK_S = 2 * 3600
 _INTENT, _LAST_RUN = "pruning", "pruned_at"
 _REWRITE_SUFFIX = ".pruning"
 #: rows copied between two commits of others
@@ -94,11 +97,11 @@ class Pruning:
     def _clock_moved(self, now: float) -> str:
         if self._last_run is not None:
             wall, steady = self._last_run
-            moved = (now - wall) - (monotonic() - steady)
+            moved, allowed = (now - wall) - (monotonic() - steady), _DAY_S
         else:
             last = self._control.get_setting(_LAST_RUN)
-            moved = now - float(last) if last else 0.0
-        if abs(moved) <= _DAY_S:
+            moved, allowed = now - float(last) if last else 0.0, _DAY_S + _NIGHTLY_SLACK_S
+        if abs(moved) <= allowed:
             return ""
         return f"the clock moved by {moved / 3600:.0f} h since the last run: nothing is removed now"
 

@@ -165,3 +165,20 @@ class TestPrune:
         assert "clock" in report.stopped
         assert store.get_body(f"{DAY}-1")
         assert [one.code for one in store.alarms()] == ["STO-010"]
+
+    @pytest.mark.parametrize(("hours", "stops"), [(24.1, False), (25.0, False), (49.0, True)])
+    def test_a_nightly_run_after_a_restart_is_no_jump(
+        self, store: SqliteStore, tmp_path: Path, hours: float, stops: bool
+    ) -> None:
+        """Restarted between two nightly runs, retention is applied; days later it asks first."""
+        accept(store, arrival(1))
+        settle(store, delivered(f"{DAY}-1.1"))
+        retention = Retention(metadata_s=2 * DAY_S)
+        store.prune(retention, now=NOON + 2 * DAY_S)
+        store.close()
+        again = reopen(tmp_path / "d")
+        report = again.prune(retention, now=NOON + 2 * DAY_S + hours * 3600)
+        assert bool(report.stopped) is stops
+        assert report.days == (() if stops else (DAY,))
+        again.close()
+
