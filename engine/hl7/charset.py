@@ -169,8 +169,9 @@ def _strictly(raw: bytes, codec: str) -> str | None:
         text = raw.decode(codec)
     except UnicodeDecodeError:
         return None
-    # The cutting of text and of bytes must meet: every line end has to be seen in both.
-    return text if text.count("\r") == raw.count(b"\r") else None
+    # The cutting of text and of bytes must meet: every line end has to be seen in both. In
+    # UTF-8 a byte below 80 is never part of anything else.
+    return text if codec == "utf-8" or text.count("\r") == raw.count(b"\r") else None
 
 
 def _fall_back(raw: bytes, codec: str | None) -> tuple[str, str]:

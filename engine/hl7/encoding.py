@@ -49,9 +49,8 @@ def encode_lines(
         if isinstance(entry, str) or (lines and origin >= 0 and entry.line is not None):
             parts.append(lines[origin])
         else:
-            parts.append(
-                encode_segment(entry, leaving.codec, surrogates=leaving.received is not None)
-            )
+            surrogates = leaving.received is not None
+            parts.append(encode_segment(entry, entry.text, leaving.codec, surrogates=surrogates))
         end = leaving.tail if at == last else _end(leaving, origin)
         parts.append(end.encode("ascii"))
     return b"".join(parts)
@@ -74,10 +73,10 @@ def find_line(raw: bytes, at: int, text: str, start: int) -> tuple[int, int]:
     return at, stop if stop >= 0 else len(raw)
 
 
-def encode_segment(segment: Segment, codec: str, *, surrogates: bool) -> bytes:
-    """Return one segment; bytes that were no characters go back only where they came from."""
+def encode_segment(segment: Segment, text: str, codec: str, *, surrogates: bool) -> bytes:
+    """Return the *text* of a segment; what were no characters goes back only where it came from."""
     try:
-        return segment.text.encode(codec, "surrogateescape" if surrogates else "strict")
+        return text.encode(codec, "surrogateescape" if surrogates else "strict")
     except UnicodeEncodeError:
         raise Hl7Error(
             f"a character cannot be written in {codec}",

@@ -183,14 +183,14 @@ def _line(raw: bytes, start: int) -> bytes:
 def declared_charset(raw: bytes, start: int, separator: bytes) -> str:
     """Return MSH-18 as the bytes show it, before anything is decoded."""
     line = _line(raw, start)
-    found = _field_18(line.decode("latin-1"), separator.decode("latin-1"))
-    if line.isascii() or codec_for(found) is not None:
+    found, *beyond = _from_field_18(line.decode("latin-1"), separator.decode("latin-1"))
+    if line.isascii() or codec_for(found) is not None or not any(map(codec_for, beyond)):
         return found
     # A second byte that looks like a separator moves the count: believe the set under which
     # MSH-18 names that very set.
     for codec in ("gb18030", "cp950", "cp932"):
         try:
-            named = _field_18(line.decode(codec), separator.decode(codec))
+            named = _from_field_18(line.decode(codec), separator.decode(codec))[0]
         except UnicodeDecodeError:
             continue
         if codec_for(named) == codec:
@@ -198,9 +198,9 @@ def declared_charset(raw: bytes, start: int, separator: bytes) -> str:
     return found
 
 
-def _field_18(line: str, separator: str) -> str:
-    fields = line.split(separator, 18)
-    return fields[17] if len(fields) > 17 else ""
+def _from_field_18(line: str, separator: str) -> list[str]:
+    """Return MSH-18 and what stands behind it; one empty text where it is absent."""
+    return line.split(separator)[17:] or [""]
 
 
 def parse_header(

@@ -78,11 +78,12 @@ class Message(SegmentTree):
             # Which codec an edit would need is asked when an edit brings such characters.
             self._text = raw.decode("ascii")
         else:
-            is_usual = self._is_ascii = False
+            self._is_ascii = False
             declared = declared_charset(raw, 0, raw[3:4])
             self._text, self._codec, self._notes = decode(
                 raw, declared=declared, default=self._default_codec, force=self._codec
             )
+            is_usual = self._text.startswith("MSH|^~\\&|")
         self.delimiters = DEFAULT_DELIMITERS if is_usual else parse_delimiters(self._text)
         self._found = {}
         return self
@@ -268,25 +269,22 @@ class Message(SegmentTree):
     def _spliced(self) -> bytes:
         """Return the received bytes with only those lines replaced that were written to."""
         raw = self.raw
-        parts: list[bytes] = []
-        done = 0
         written = [found for found in self._found.values() if found[0].line is None]
         if len(written) > 1:
-            written.sort(key=itemgetter(1))
+            # From the end on, so that what was not yet replaced keeps its place.
+            written.sort(key=itemgetter(1), reverse=True)
         for segment, start, stop in written:
             text = segment.text
             if self._is_ascii:
                 start, stop = start + self._start, stop + self._start
             else:
                 start, stop = find_line(raw, self._start, self._text, start)
-            parts.append(raw[done:start])
             if text.isascii():
-                parts.append(text.encode("ascii"))
+                line = text.encode("ascii")
             else:
-                parts.append(encode_segment(segment, self.charset, surrogates=True))
-            done = stop
-        parts.append(raw[done:])
-        return b"".join(parts)
+                line = encode_segment(segment, text, self.charset, surrogates=True)
+            raw = raw[:start] + line + raw[stop:]
+        return raw
 
     def _whole_text(self) -> str | None:
         """Return what leaves, where its bytes follow from the text alone."""

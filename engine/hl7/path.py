@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from dataclasses import field as _slot
 from functools import lru_cache
 
+from engine.hl7.delimiters import HEADER_NAMES
 from engine.hl7.errors import PathError
 
 
@@ -113,7 +114,9 @@ class Path:
         put(self, "has_all", ALL in (self.segment_selector, self.repetition))
         plain = self.segment_selector == FIRST and repetition_is_first
         put(self, "is_plain", plain)
-        put(self, "quick_field", self.field if plain and self.field and self.field > 2 else 0)
+        # A path without a segment's name may be one of a header.
+        first = 3 if self.segment in HEADER_NAMES or not self.segment else 1
+        put(self, "quick_field", self.field if plain and (self.field or 0) >= first else 0)
         whole = self.field is not None and self.component is None and repetition_is_first
         put(self, "is_whole_field", whole)
 
