@@ -6,6 +6,7 @@ import pytest
 
 from engine.hl7.errors import Hl7Error
 from engine.hl7.header import parse_header
+from engine.hl7.message import Message
 
 RAW = (
     b"MSH|^~\\&|HIS^1.2^ISO|HOSP|LIS|LAB|20261101||ADT^A01^ADT_A01|M\\T\\1|P^A|2.5.1^FRA|||AL|NE|CHN"
@@ -68,3 +69,15 @@ def test_no_header(raw):
     """Bytes without MSH are refused."""
     with pytest.raises(Hl7Error):
         parse_header(raw)
+
+
+@pytest.mark.parametrize("codec", ["gb18030", "cp950", "cp932"])
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_character_with_a_separator_inside_does_not_move_msh_18(codec, count):
+    """MSH-18 is found behind characters whose second byte is that of the field separator."""
+    name = {"gb18030": "GB 18030-2000", "cp950": "BIG-5", "cp932": "SHIFT_JIS"}[codec]
+    char = b"\x83\x7c" if codec == "cp932" else b"\xa9\x7c" if codec == "cp950" else b"\x81\x7c"
+    head = b"MSH|^~\\&|" + char * count + b"|B|C|D|||ADT^A01|1|P|2.5||||||"
+    message = Message.parse(head + name.encode() + b"\rPID|1\r")
+    assert message.declared_charset == name
+    assert message.get("MSH-3") == char.decode(codec) * count
