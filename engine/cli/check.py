@@ -80,7 +80,9 @@ def _print_reload(told: dict[str, Any] | None, known: set[str]) -> None:
             click.echo(finding["text"])
     if not told["ok"]:
         return
-    changes = [f"  {c['kind']} {c['name']}: {c['change']}" for c in told["changes"]]
+    from engine.cli.reload import tell_change
+
+    changes = [f"  {tell_change(change)}" for change in told["changes"]]
     click.echo("a reload would change:" if changes else "a reload would change nothing")
     for line in changes:
         click.echo(line)

@@ -47,6 +47,12 @@ def rollback(settings: Settings, *, reason: str) -> None:
         _say(settings, call("rollback", {"reason": reason}))
 
 
+def tell_change(change: dict[str, Any]) -> str:
+    """Return one change in a line, with what the channel's queue holds."""
+    owed = f"; {change['owed']} in its queue" if change["owed"] else ""
+    return f"{change['kind']} {change['name']}: {change['change']}{owed}"
+
+
 def _say(settings: Settings, told: dict[str, Any]) -> None:
     if settings.as_json:
         print_json(told)
@@ -54,7 +60,7 @@ def _say(settings: Settings, told: dict[str, Any]) -> None:
         for finding in told["findings"]:
             click.echo(finding["text"], err=True)
         for change in told["changes"]:
-            click.echo(f"{change['kind']} {change['name']}: {change['change']}")
+            click.echo(tell_change(change))
         if not told["changes"] and told["ok"]:
             click.echo("nothing changes" if not told["applied"] else "nothing has changed")
         if not told["ok"]:

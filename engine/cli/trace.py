@@ -57,8 +57,9 @@ def trace(settings: Settings, id_: str, *, reason: str) -> None:
 
 
 def _print_step(step: dict[str, Any]) -> None:
+    element = f"  {step['element']}" if step.get("element") else ""
     why = f"  {step['why']}" if step.get("why") else ""
-    click.echo(f"  {step['step']:>4} {step['kind']:<14} {step['outcome']}{why}".rstrip())
+    click.echo(f"  {step['step']:>4} {step['kind']:<14} {step['outcome']}{element}{why}".rstrip())
     for change in step["changes"]:
         name = f" ({change['name']})" if change.get("name") else ""
         before, after = _value(change["before"]), _value(change["after"])

@@ -324,7 +324,7 @@ class _Running:
     def _writer(
         self, difference: Difference, delivery: NewDelivery, output: Message
     ) -> tuple[StepRecord | None, str]:
-        if not difference.path:
+        if not difference.path or difference.path == "order":
             return None, ""
         writer = find_writer(
             self.result.recorder.records,

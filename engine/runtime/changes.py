@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from engine.config.models.site import Site
@@ -27,6 +27,8 @@ class Change:
     name: str
     #: new, changed, removed, renamed from OLD
     change: str
+    #: what an outbound channel still has to deliver
+    owed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,7 @@ def find_changes(before: Site, after: Site, owed: Mapping[str, OutboundCounts]) 
     """Compare two sites; *owed* is what each outbound channel still has to deliver."""
     renames = _renames(before, after, owed)
     changes = [
-        change
+        replace(change, owed=_owed_by(change, renames, owed))
         for kind, old, new in zip(_KINDS, _parts(before), _parts(after), strict=True)
         for change in _compare(kind, old, new)
     ]
@@ -115,7 +117,10 @@ def _order_of_routes(before: Site, after: Site) -> list[Change]:
 
 def _compare(kind: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Change]:
     found = []
+    renamed = {getattr(part, "renamed_from", None) for part in new.values()}
     for name in dict.fromkeys([*old, *new]):
+        if name not in new and name in renamed:
+            continue
         if name not in new:
             found.append(Change(kind, name, "removed"))
         elif name not in old:
@@ -134,6 +139,13 @@ def _renames(before: Site, after: Site, owed: Mapping[str, OutboundCounts]) -> d
         and outbound.renamed_from not in after.outbound
         and (outbound.renamed_from in before.outbound or outbound.renamed_from in owed)
     }
+
+
+def _owed_by(change: Change, renames: Mapping[str, str], owed: Mapping[str, OutboundCounts]) -> int:
+    if change.kind != "outbound":
+        return 0
+    names = {change.name, *(old for old, new in renames.items() if new == change.name)}
+    return sum(_total(owed[name]) for name in names if name in owed)
 
 
 def _total(counts: OutboundCounts) -> int:

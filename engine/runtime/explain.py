@@ -79,7 +79,13 @@ def _steps(desk: Desk, message: StoredMessage) -> tuple[dict[str, list[View]], s
         route = record.owner if record.place == "route" else route
         steps.setdefault("" if record.place == "inbound" else route, []).append(_view_step(record))
     for name, decision in recorder.route_decisions.items():
-        row = {"step": "when", "kind": "when", "outcome": "not met", "why": tell_decision(decision)}
+        row = {
+            "step": "when",
+            "kind": "when",
+            "element": "",
+            "outcome": "not met",
+            "why": tell_decision(decision),
+        }
         steps.setdefault(name, []).append({**row, "changes": []})
     return steps, ""
 
@@ -93,6 +99,7 @@ def _view_step(record: StepRecord) -> View:
     return {
         "step": f"{place}{record.number}{part}",
         "kind": record.kind,
+        "element": record.element,
         "outcome": record.outcome,
         "why": tell_decision(record.decision) if record.decision is not None else "",
         "changes": changes,

@@ -99,7 +99,10 @@ class Reloads:
         running = desk.configuration
         changes = find_changes(running.site, wanted.site, desk.store.counts().outbounds)
         findings = (*wanted.findings, *changes.findings)
-        rows = [{"kind": c.kind, "name": c.name, "change": c.change} for c in changes.changes]
+        rows = [
+            {"kind": c.kind, "name": c.name, "change": c.change, "owed": c.owed}
+            for c in changes.changes
+        ]
         if _needs_restart(running, wanted):
             raise MedbusError(
                 "data, timezone and http take effect only at a start",

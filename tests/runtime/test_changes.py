@@ -97,6 +97,9 @@ def test_a_renamed_channel_keeps_its_queue() -> None:
     assert renames == {"old": "new"}
     assert findings == []
     assert "new renamed from old" in changes
+    assert "old removed" not in changes
+    found = find_changes(site(BEFORE), site(after), {"old": OutboundCounts(pending=3)})
+    assert [c.owed for c in found.changes if c.name == "new"] == [3]
 
 
 def test_changed_order_keys_are_told_while_something_is_pending() -> None:
