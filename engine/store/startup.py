@@ -79,7 +79,9 @@ def resume_followers(core: Core, followers: Followers) -> None:
 
 def _load_day(core: Core, day: str) -> None:
     path = core.files.path(day)
-    if path.name in (core.lock.left_open or ()):
+    # A kill while the file was made or put to rest leaves a journal that no reader may roll back.
+    has_journal = path.with_name(path.name + "-journal").exists()
+    if has_journal or path.name in (core.lock.left_open or ()):
         # Opening recovers the WAL; the checkpoint proves that the file itself can be written.
         file = core.files.get(day)
         file.checkpoint()

@@ -2,7 +2,7 @@
  * Makes chosen system calls fail, for tests: preloaded into the engine, commanded by a file.
  *
  * MEDBUS_SHIM names the file. While it exists, each line is a rule: CALL MATCH ACTION COUNT
- *   CALL    sync | write | read   (MATCH is part of the file's path)
+ *   CALL    sync | write | read   (MATCH is part of the file's path; with $ behind it, its end)
  *           send | recv           (MATCH is part of the bytes)
  *   ACTION  eio | enospc | kill | stop
  *   COUNT   how often; -1 for ever
@@ -43,6 +43,14 @@ static void load(void) {
     fclose(file);
 }
 
+/* Whether a path has a match in it, or at its end where the match ends with $. */
+static int fits(const char *path, const char *match) {
+    size_t length = strlen(match), all = strlen(path);
+    if (!length || match[length - 1] != '$') return strstr(path, match) != NULL;
+    length--;
+    return all >= length && !strncmp(path + all - length, match, length);
+}
+
 /* Returns the errno to fail with, or 0. Kills or stops the process where a rule says so. */
 static int judge(const char *call, int fd, const void *bytes, size_t length) {
     char link[64], path[512];
@@ -59,7 +67,7 @@ static int judge(const char *call, int fd, const void *bytes, size_t length) {
             snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
             n = readlink(link, path, sizeof path - 1);
             path[n > 0 ? n : 0] = 0;
-            if (!strstr(path, rule->match)) continue;
+            if (!fits(path, rule->match)) continue;
         }
         if (rule->count > 0) rule->count--;
         if (!strcmp(rule->action, "kill")) kill(getpid(), SIGKILL);

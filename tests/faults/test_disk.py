@@ -203,17 +203,20 @@ def test_store_locked_by_another_process(tmp_path: Path) -> None:
         assert set(it.receiver.control_ids()) == {"F1", "F2"}
 
 
-@fault(
-    10, "write EIO in the database at a checkpoint", "nothing acked is lost; whole after restart"
-)
+@fault(10, "write EIO in the database at a checkpoint", "fence; nothing acked is lost")
 def test_failed_checkpoint(tmp_path: Path) -> None:
     """An I/O error while the log is carried over loses nothing that was acknowledged."""
     with shimmed(tmp_path) as (it, shim):
         assert [it.send(message(n)) for n in range(1, 6)] == ["AA"] * 5
         it.engine.wait_drained()
-        shim.arm("write .db eio 1")
-        acked = [n for n in range(6, 30) if it.send(message(n), wait_s=5) == "AA"]
-        it.engine.terminate()
+        shim.arm("write .db$ eio 1")
+        acked = []
+        while it.engine.running and it.engine.running.poll() is None and len(acked) < 60:
+            number = len(acked) + 6
+            if it.send(message(number, text="x" * 400_000), wait_s=5) != "AA":
+                break
+            acked.append(number)
+        assert it.engine.wait() == 75
         shim.disarm()
         it.start(shim.environ)
         it.engine.wait_drained()

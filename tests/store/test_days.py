@@ -181,4 +181,3 @@ class TestPrune:
         assert bool(report.stopped) is stops
         assert report.days == (() if stops else (DAY,))
         again.close()
-
