@@ -16,6 +16,7 @@ from twisted.internet.error import ConnectionDone
 from twisted.python.failure import Failure as TypedFailure
 
 from engine.delivery.ack_reader import read_ack
+from engine.delivery.deadline import Deadline
 from engine.delivery.mllp_connection import Dial, MllpConnection, MllpTarget
 from engine.delivery.policy import AckWanted
 from engine.delivery.reasons import describe_failure
@@ -77,7 +78,9 @@ class MllpSender:
         self._try: Try | None = None
         self._done: Callable[[Decision], None] | None = None
         self._wanted = b""
-        self._deadline: Any = None
+        self._deadline = Deadline(self._reactor, self._timed_out)
+        #: the end of a try that waits for no answer
+        self._soon: Any = None
         #: MSH-10 of the last send over this connection; None before the first
         self._last_id: bytes | None = None
         self._recent: dict[bytes, DueDelivery] = {}
@@ -115,6 +118,7 @@ class MllpSender:
         self._try = self._done = None
         self._probes.clear()
         self._stop_deadline()
+        self._deadline.cancel()
         if self._connecting is not None:
             self._connecting.cancel()
             self._connecting = None
@@ -183,7 +187,7 @@ class MllpSender:
             self.flushed(connection)
         else:
             slow_s = self._target.timeout_s + len(body) / _SLOWEST_WRITE
-            self._start_deadline(slow_s)
+            self._deadline.set(slow_s)
 
     def flushed(self, connection: MllpConnection) -> None:
         """The last byte was handed over: the time for the answer begins."""
@@ -193,12 +197,12 @@ class MllpSender:
         if self._channel.policy.ack is AckWanted.NONE:
             # From another turn of the loop: a lane is never answered from within its send.
             self._stop_deadline()
-            self._deadline = self._reactor.callLater(0, self._written)
+            self._soon = self._reactor.callLater(0, self._written)
         else:
-            self._start_deadline(self._target.timeout_s)
+            self._deadline.set(self._target.timeout_s)
 
     def _written(self) -> None:
-        self._deadline = None
+        self._soon = None
         connection, attempt = self._connection, self._try
         if connection is not None and attempt is not None:
             connection.exchange.settle()
@@ -285,7 +289,6 @@ class MllpSender:
     # -- the end of a try ------------------------------------------------------------------
 
     def _timed_out(self) -> None:
-        self._deadline = None
         attempt = self._try
         if attempt is not None:
             self._drop()
@@ -334,14 +337,11 @@ class MllpSender:
         if connection is not None:
             connection.abort()
 
-    def _start_deadline(self, seconds: float) -> None:
-        self._stop_deadline()
-        self._deadline = self._reactor.callLater(seconds, self._timed_out)
-
     def _stop_deadline(self) -> None:
-        if self._deadline is not None:
-            self._deadline.cancel()
-            self._deadline = None
+        self._deadline.lift()
+        if self._soon is not None:
+            self._soon.cancel()
+            self._soon = None
 
     def _now(self) -> float:
         return self._channel.seams.clock.now()

@@ -23,9 +23,12 @@ def lane_of(key: bytes, lanes: int) -> int:
 
 def lanes_of(delivery: DueDelivery, lanes: int) -> list[int]:
     """Return the lanes of a delivery's keys, that of the first key first; lane 0 without keys."""
-    if not delivery.order_keys:
+    keys = delivery.order_keys
+    if not keys:
         return [0]
-    return list(dict.fromkeys(lane_of(key, lanes) for key in delivery.order_keys))
+    if len(keys) == 1:
+        return [lane_of(keys[0], lanes)]
+    return list(dict.fromkeys([lane_of(key, lanes) for key in keys]))
 
 
 class Rendezvous:

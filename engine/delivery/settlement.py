@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from engine.delivery.policy import AckWanted, DeliveryPolicy
+from engine.model.record import record
 from engine.model.records import Attempt, DueDelivery, Park, Settlement
 from engine.model.states import AttemptOutcome, DeliveryState, ParkCode
 
@@ -74,7 +75,7 @@ class Try:
     is_commit_acked: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Decision:
     """What to do now; a lane acts on it."""
 

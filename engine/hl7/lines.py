@@ -91,8 +91,11 @@ def _name(line: str, separator: str) -> str:
 def line_warnings(text: str, separator: str) -> list[str]:
     """Return what is odd about the lines of *text*, each kind once."""
     lines, _, ends, _ = cut_lines(text)
+    names = names_of(lines, separator)
+    if ends is None and "" not in names and all(map(str.startswith, lines, names)):
+        return []
     found = ["mixed_line_ends"] if ends is not None else []
-    for name, line in zip(names_of(lines, separator), lines, strict=True):
+    for name, line in zip(names, lines, strict=True):
         if not name:
             found.append("stray_line" if line.strip() else "blank_line")
         elif not line.startswith(name):

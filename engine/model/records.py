@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from engine.model.record import record
 from engine.model.states import (
     AttemptOutcome,
     DeliveryState,
@@ -37,7 +38,7 @@ class Park(NamedTuple):
     path: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class RouteResult:
     """What one route did with one message."""
 
@@ -59,7 +60,7 @@ class LinkedNumber(NamedTuple):
     original: str
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class NewDelivery:
     """One output for one outbound channel, as the pipeline made it."""
 
@@ -91,7 +92,7 @@ class NewDelivery:
     links: tuple[LinkedNumber, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Arrival:
     """A frame with all that was decided about it; becomes durable in one transaction."""
 
@@ -134,7 +135,7 @@ class Arrival:
     operation_id: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Accepted:
     """The store's answer to one Arrival, after the commit."""
 
@@ -152,7 +153,7 @@ class Accepted:
     delivery_states: tuple[DeliveryState, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class DueDelivery:
     """A delivery as a lane sees it."""
 
@@ -180,7 +181,7 @@ class DueDelivery:
     place: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Attempt:
     """One try to deliver, for the record."""
 
@@ -195,7 +196,7 @@ class Attempt:
     detail: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Settlement:
     """What becomes of a delivery after a try (or without one); durable in one transaction."""
 

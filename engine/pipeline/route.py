@@ -314,10 +314,15 @@ class _Work:
             return ()
         keys = self._keys.get(outbound.name)
         if keys is None:
+            received = self._received
             texts = [
                 text
                 for path in outbound.order_by
-                for text in self._received.get_all(path)
+                for text in (
+                    (received.get(path),)
+                    if path.quick_field and path.component
+                    else received.get_all(path)
+                )
                 if text and text != '""'
             ]
             keys = tuple([outbound.hash_key(text) for text in dict.fromkeys(texts)])

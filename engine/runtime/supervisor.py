@@ -13,7 +13,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +24,7 @@ from engine.runtime.configuration import (
     check_configuration,
 )
 from engine.runtime.control_socket import user_name
+from engine.runtime.garbage import spare_the_collector
 from engine.runtime.hardening import close_umask, raise_file_limit, switch_off_core_dumps
 from engine.runtime.logs import start_logging
 from engine.runtime.opening import open_store
@@ -97,6 +98,8 @@ def _install_reactor(loop: asyncio.AbstractEventLoop) -> Any:
     asyncio.set_event_loop(loop)
     from twisted.internet import asyncioreactor
 
+    # Twisted's own log is not used: what it notes for it around every read and write is left out.
+    setattr(asyncioreactor, "callWithLogger", _call)  # noqa: B010  not declared as settable
     asyncioreactor.install(loop)  # type: ignore[no-untyped-call]
     from twisted.internet import reactor
 
@@ -106,12 +109,17 @@ def _install_reactor(loop: asyncio.AbstractEventLoop) -> Any:
     return reactor
 
 
+def _call(descriptor: object, function: Callable[..., None], *args: object) -> None:
+    function(*args)
+
+
 def _run(engine: Engine, reactor: Any, loop: asyncio.AbstractEventLoop) -> int:
     failure: list[BaseException] = []
 
     async def start() -> None:
         try:
             await engine.start()
+            spare_the_collector()
         except BaseException as error:  # noqa: BLE001  it is raised again once the loop has ended
             failure.append(error)
             engine.exit_code = 1

@@ -20,6 +20,8 @@ class KeyedHash:
     def __init__(self, key: bytes) -> None:
         self._base = blake2b(key=key, digest_size=HASH_BYTES)
         self._domain = lru_cache(maxsize=1024)(self._new_domain)
+        #: the domains of terms by their kind; there is a handful
+        self._kinds: dict[str, blake2b] = {}
 
     def order_key(self, outbound: str, text: str) -> bytes:
         """
@@ -31,7 +33,9 @@ class KeyedHash:
 
     def term(self, kind: str, value: str) -> bytes:
         """Return a search term as 8 bytes; case, width and outer blanks do not count."""
-        return self._hash(f"term\0{kind}", fold(value).encode("utf-8", "surrogatepass"))
+        state = (self._kinds.get(kind) or self._new_kind(kind)).copy()
+        state.update(fold(value).encode("utf-8", "surrogatepass"))
+        return state.digest()
 
     def identity(self, inbound: str, sender: tuple[str, str], control_id: str) -> bytes:
         """Return what makes two arrivals the same message, apart from their bytes."""
@@ -46,6 +50,10 @@ class KeyedHash:
         state = self._domain(domain).copy()
         state.update(value)
         return state.digest()
+
+    def _new_kind(self, kind: str) -> blake2b:
+        self._kinds[kind] = state = self._new_domain(f"term\0{kind}")
+        return state
 
     def _new_domain(self, domain: str) -> blake2b:
         state = self._base.copy()

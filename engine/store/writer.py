@@ -1,8 +1,9 @@
 """
 Group commit: one thread takes what has come since the last commit and makes it durable together.
 
-Rules of this file: callbacks run on the loop (through *deliver*), all of one commit in one go and
-in the order of submission; after a fence nothing is committed and everything is answered Fenced.
+Rules of this file: callbacks run on the loop (through *deliver*), all of one commit in one go,
+settlements before arrivals and each kind in the order of submission; after a fence nothing is
+committed and everything is answered Fenced.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from queue import Empty, SimpleQueue
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 
@@ -194,12 +195,7 @@ class Writer:
             for group in self._store.group(work):
                 answers = self._store.commit([work[index] for index in group])
                 answered.update(group)
-                self._answer(
-                    [
-                        (batch[index][1], answer, batch[index][2])
-                        for index, answer in zip(group, answers, strict=True)
-                    ]
-                )
+                self._answer(_lanes_first(batch, zip(group, answers, strict=True)))
         except Exception as error:  # noqa: BLE001 - whatever it was, nothing is known to be durable
             fenced = self._fence(error)
             self._answer(
@@ -255,6 +251,22 @@ class Writer:
                     _log.error("a commit callback failed: %s", type(error).__name__)
 
         self._deliver(run)
+
+
+def _lanes_first(
+    batch: Sequence[_Entry], answers: Iterable[tuple[int, object]]
+) -> list[tuple[Done, object, int]]:
+    """
+    Return what is to be answered: settlements before arrivals, each kind in its order.
+
+    A lane whose settlement is durable sends its next while the acks are still being written.
+    """
+    lanes: list[tuple[Done, object, int]] = []
+    senders: list[tuple[Done, object, int]] = []
+    for index, answer in answers:
+        work, done, size = batch[index]
+        (senders if isinstance(work, Arrival) else lanes).append((done, answer, size))
+    return lanes + senders
 
 
 def _size_bytes(work: Work) -> int:
