@@ -30,6 +30,10 @@ _MOST_LOG_LINES = 100
 _LONGEST_LOG_LINE = 1_000
 
 
+class NoMessageReturned(TypeError):
+    """A step returned something else; the text holds nothing of the message."""
+
+
 class _Reading:
     """What messages, groups and segments have alike: text by path."""
 
@@ -231,7 +235,7 @@ def run_python_step(
     Run one step and return the message's new bytes and what was logged.
 
     Raises:
-        Exception: whatever the step raises; TypeError where it returns no message.
+        Exception: whatever the step raises; NoMessageReturned where it returns no message.
     """
     charset = str(context.get("charset") or "") or None
     message = PythonMessage(Message.parse(body, force_charset=charset))
@@ -243,7 +247,7 @@ def run_python_step(
     if type(result).__module__.partition(".")[0] == "hl7":
         text = str(result)
         return text.encode(message._message.charset), told.logged
-    raise TypeError(f"{function} must return the message")
+    raise NoMessageReturned(f"{function} must return the message")
 
 
 def _write(segment: Segment, path: Any, text: object) -> None:

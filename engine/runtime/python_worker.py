@@ -43,6 +43,10 @@ def _read_exactly(peer: socket.socket, size: int) -> bytes:
 
 
 def _describe(error: BaseException, module: str) -> str:
+    from engine.pipeline.python_message import NoMessageReturned
+
+    if isinstance(error, NoMessageReturned):
+        return str(error)
     # The text of an exception may quote the message; type and line are enough to find it.
     lines = [
         frame.lineno

@@ -21,6 +21,8 @@ SOURCES = {
         "    return message\n"
         "def fail(message, context):\n"
         "    raise ValueError(message['PID-5.1'])\n"
+        "def forget(message, context):\n"
+        "    message['PID-5.1'] = 'X'\n"
         "def loop(message, context):\n"
         "    while True: pass\n"
         "def die(message, context):\n"
@@ -62,6 +64,11 @@ def test_an_exception_is_told_by_type_and_line_but_not_by_its_text(workers: Pyth
     answer = workers.run(call("fail"))
     assert answer.body is None
     assert answer.error == "ValueError at transforms/python/steps.py:8"
+
+
+def test_a_step_that_forgets_to_return_the_message_is_told_so(workers: PythonWorkers) -> None:
+    """The most usual slip in a Python step; a bare TypeError would help nobody."""
+    assert workers.run(call("forget")).error == "forget must return the message"
 
 
 def test_a_loop_is_stopped_and_the_next_message_goes_on(workers: PythonWorkers) -> None:
