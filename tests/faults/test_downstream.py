@@ -103,6 +103,7 @@ def test_reject_holds_that_patient_only(tmp_path: Path, code: bytes) -> None:
             assert it.send(message(number, patient=patient)) == "AA"
         deliveries = it.wait_for_states("parked", "delivered", "held", "delivered", "held")
         assert deliveries[0]["park_code"] == "nack"
+        assert deliveries[0]["attempts"] == 1
         refused.clear()
         done = it.engine.command(
             "requeue", deliveries[0]["delivery_id"], "--reason", "receiver mended", "--yes", "1"
