@@ -22,6 +22,8 @@ def check_layers(layers: Sequence[Layer], words: Mapping[str, str]) -> list[Find
     for layer in layers:
         loc: Loc = ("profiles", layer.name)
         findings += _check_kinds(layer, loc)
+        for text, kind in layer.observations.items():
+            findings += _check_kind(kind, (*loc, "observations", text), at_key=False)
         if "MSH" in layer.drop:
             where = (*loc, "segments", "drop")
             findings.append(Finding("DEID-013", "a message without MSH is no message", loc=where))
@@ -38,12 +40,9 @@ def check_layers(layers: Sequence[Layer], words: Mapping[str, str]) -> list[Find
 def _check_kinds(layer: Layer, loc: Loc) -> Iterator[Finding]:
     for kind, rule in layer.kinds.items():
         where = (*loc, "kinds", kind)
-        if kind not in KINDS or kind in ("message_time", "value"):
-            near = difflib.get_close_matches(kind, KINDS, 1)
-            fix = f"did you mean {near[0]}?" if near else "docs/deidentification.md lists the kinds"
-            yield Finding(
-                "DEID-012", f"the catalogue has no kind {kind}", fix, loc=where, at_key=True
-            )
+        wrong = _check_kind(kind, where, at_key=True)
+        if wrong:
+            yield from wrong
         elif rule.action == "replace":
             yield Finding("DEID-013", "replace stands under fields, not under kinds", loc=where)
         elif kind == "structure" and rule.action != "keep":
@@ -52,6 +51,14 @@ def _check_kinds(layer: Layer, loc: Loc) -> Iterator[Finding]:
                 "structure is kept: without it no receiver can read the message",
                 loc=where,
             )
+
+
+def _check_kind(kind: str, loc: Loc, *, at_key: bool) -> list[Finding]:
+    if kind in KINDS and kind not in ("message_time", "value"):
+        return []
+    near = difflib.get_close_matches(kind, KINDS, 1)
+    fix = f"did you mean {near[0]}?" if near else "docs/deidentification.md lists the kinds"
+    return [Finding("DEID-012", f"the catalogue has no kind {kind}", fix, loc=loc, at_key=at_key)]
 
 
 def _check_path(text: str, loc: Loc, *, at_key: bool = False) -> list[Finding]:

@@ -9,6 +9,7 @@ from engine.deid import shapes
 from engine.deid.actions import Treatment, clear, in_place, join, repeated, scrub_leaves
 from engine.deid.collect import collector
 from engine.deid.dates import birth_year, cap_age, shift_date, year_of
+from engine.deid.identifiers import ADDRESS, View
 from engine.deid.run import Run
 
 #: three-digit zip areas of 20,000 people or fewer, written 000
@@ -97,6 +98,22 @@ def region(kind: str, datatype: str, *, town: bool) -> Treatment:
         return join(["", "", "", parts[3], zip3(parts[4]), parts[5], parts[6]], run.component)
 
     return repeated(treat)
+
+
+def without_identifiers(value: str, run: Run) -> str:
+    """Empty what of an address is no address: an account number in the zip code, a name."""
+    if run.clean:
+        return value
+    parts = value.split(run.repetition)
+    for number, part in enumerate(parts):
+        pieces = part.split(run.component)
+        parts[number] = join(["" if _is_foreign(p, run) else p for p in pieces], run.component)
+    return run.repetition.join(parts)
+
+
+def _is_foreign(piece: str, run: Run) -> bool:
+    hits = run.present.hard.find(View(run.text(piece))) if piece else []
+    return any(kind != ADDRESS for _, _, kind in hits)
 
 
 def unit(kind: str, datatype: str) -> Treatment:

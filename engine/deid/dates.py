@@ -89,6 +89,17 @@ _MONTHS = (
 )  # fmt: skip
 
 
+_HAN_DIGITS = "〇一二三四五六七八九"
+
+
+def _han_number(number: int) -> str:
+    """Return 1 to 31 in Chinese characters."""
+    tens, ones = divmod(number, 10)
+    if not tens:
+        return _HAN_DIGITS[ones]
+    return (_HAN_DIGITS[tens] if tens > 1 else "") + "十" + (_HAN_DIGITS[ones] if ones else "")
+
+
 def birth_spellings(text: str) -> list[str]:
     """
     Return the squeezed spellings of a full date that a note may use.
@@ -107,12 +118,17 @@ def birth_spellings(text: str) -> list[str]:
     spellings = [
         f"{year}{month}{day}", f"{day}{month}{year}", f"{month}{day}{year}",
         f"{year}年{m}月{d}日", f"{year}年{month}月{day}日",
+        f"{year[2:]}年{m}月{d}日", f"{year[2:]}年{month}月{day}日",
     ]  # fmt: skip
+    for zero in "〇零":
+        spelled = "".join(zero if n == "0" else _HAN_DIGITS[int(n)] for n in year)
+        spellings.append(f"{spelled}年{_han_number(int(month))}月{_han_number(int(day))}日")
     for word in (name, name[:3]):
         spellings += [f"{word}{d}{year}", f"{d}{word}{year}", f"{year}{word}{d}"]
         if len(day) > len(d):
             spellings += [f"{word}{day}{year}", f"{day}{word}{year}"]
-        spellings += [f"{word}{d}{s}{year}" for s in ("st", "nd", "rd", "th")]
+        for s in ("st", "nd", "rd", "th"):
+            spellings += [f"{word}{d}{s}{year}", f"{d}{s}of{word}{year}", f"{d}{s}{word}{year}"]
     return spellings
 
 

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 
 from engine.deid.identifiers import Identifiers, bounded_positions
-from engine.deid.normalise import SEPARATORS, TOKEN, compose_with_map, squeeze_with_map
+from engine.deid.normalise import LETTERS, LONG_WORD, SEPARATORS, compose_with_map, squeeze_with_map
 from engine.deid.patterns import TAGS, Span, find_patterns, has_hint
 
 #: from here on a search by regular expression is quicker than a map of every character
@@ -69,8 +69,8 @@ def _own_spans(folded: str, identifiers: Identifiers) -> list[Span]:
     for terms in (identifiers.hard, identifiers.soft):
         words = terms.words
         if words:
-            for match in TOKEN.finditer(folded):
-                if match[0] in words:
+            for match in LETTERS.finditer(folded):
+                if match[0] in words and _is_apart(match, folded):
                     spans.append(
                         _with_initials(match.start(), match.end(), folded, identifiers)
                         if words[match[0]] == "name"
@@ -86,6 +86,14 @@ def _own_spans(folded: str, identifiers: Identifiers) -> list[Span]:
                 for start, end, kind in _anywhere(terms.anywhere, folded)
             ]
     return spans
+
+
+def _is_apart(match: re.Match[str], folded: str) -> bool:
+    """Return whether a word may stand as it does: a short one has no digit beside it."""
+    if len(match[0]) >= LONG_WORD:
+        return True
+    start, end = match.span()
+    return not (folded[start - 1 : start].isalnum() or folded[end : end + 1].isalnum())
 
 
 def _anywhere(terms: dict[str, str], folded: str) -> Iterator[tuple[int, int, str]]:

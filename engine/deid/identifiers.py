@@ -17,9 +17,13 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from engine.deid.chinese_id import is_citizen_number
+from engine.deid.chinese_names import TITLES, cut_name
 from engine.deid.dates import birth_literals, birth_spellings
-from engine.deid.normalise import TOKEN, fold, has_han, squeeze
+from engine.deid.normalise import LONG_WORD, TOKEN, fold, has_han, squeeze, written_as_two
 
+#: province, town and district before a street
+_REGION = re.compile(r".*[省市区區县縣州盟旗](?=.*(?:[路街道巷弄里村号號]))")
+_NUMBERED_STREET = re.compile(r"\s*([0-9]{1,6}[a-z]?)[\s,]+(?:[nsew]\.?\s+)?([a-z]{3,})")
 #: kinds of terms, as leaks name them
 NAME, ID, PHONE, EMAIL, BIRTH, ADDRESS = "name", "id", "phone", "email", "date", "address"
 
@@ -62,9 +66,7 @@ class Terms:
         whole = view.folded
         if self.words:
             found += [
-                ("word", w, self.words[w])
-                for w in self.words
-                if w in whole and stands_alone(w, whole)
+                ("word", w, self.words[w]) for w in self.words if w in whole and is_word(w, whole)
             ]
         if self.anywhere:
             text = view.squeezed
@@ -132,6 +134,10 @@ class Identifiers:
 
     def add_name(self, family: str, given: str, others: Iterable[str] = ()) -> None:
         """Add a person's name with its spellings."""
+        if not (family + given).isascii() and not has_han(family + given):
+            second = written_as_two(family), written_as_two(given)
+            if second != (fold(family), fold(given)):
+                self.add_name(*second)
         family, given = fold(family).strip(), fold(given).strip()
         if has_han(family) or has_han(given):
             self._add_han_name(family, given)
@@ -142,8 +148,8 @@ class Identifiers:
             words += found
             for word in found:
                 self._add_word(word)
-                if "ß" in word:
-                    self._add_word(word.replace("ß", "ss"))
+            if len(found) > 1:
+                self._add_word(squeeze(part))  # O'Brien is also written OBrien
         if given:
             self.initials.add(given[0])
             self._add_joined(squeeze(family), squeeze(given), words)
@@ -176,8 +182,12 @@ class Identifiers:
             (self.hard if hard else self.soft).anywhere[name] = NAME
         if family and given:
             self.hard.literal[f"{family}^{given}"] = NAME
+        if not family or not given:
+            family, given = cut_name(full)
         if len(given) >= 2 and given not in self._ordinary:
             self.soft.anywhere[given] = NAME
+        for title in TITLES:
+            self.soft.literal[family + title] = NAME
 
     def add_id(self, value: str) -> None:
         """Add an identifier of a person, order, account, device …"""
@@ -242,8 +252,22 @@ class Identifiers:
         is_whole = not squeezed.isalpha() or has_han(squeezed) or " " in value.strip()
         if len(squeezed) >= 6 and not squeezed.isdigit() and is_whole:
             self.hard.anywhere[squeezed] = ADDRESS
+            self._add_parts_of_address(value, squeezed)
         elif len(squeezed) >= 3:
             self.soft.bounded[fold(value).strip()] = ADDRESS
+
+    def _add_parts_of_address(self, value: str, squeezed: str) -> None:
+        """Add what a note leaves of an address: the street without its town, or its short form."""
+        if has_han(squeezed):
+            street = _REGION.sub("", squeezed)
+            if 5 <= len(street) < len(squeezed) and any(char.isdigit() for char in street):
+                self.hard.anywhere[street] = ADDRESS
+            return
+        numbered = _NUMBERED_STREET.match(fold(value))
+        if numbered and len(numbered[1] + numbered[2]) >= 6:
+            self.hard.anywhere[numbered[1] + numbered[2]] = ADDRESS
+            if len(numbered[2]) >= LONG_WORD and numbered[2] not in self._ordinary:
+                self.soft.words[numbered[2]] = ADDRESS
 
     def add_town(self, value: str) -> None:
         """Add a town, county or zip code: taken out of free text, but towns name hospitals too."""
@@ -263,6 +287,8 @@ class Identifiers:
                 spelled = Terms()
                 spelled.anywhere = dict.fromkeys(birth_spellings(birth), BIRTH)
                 spelled.literal = dict.fromkeys(birth_literals(birth), BIRTH)
+                if len(birth) >= 8:
+                    spelled.bounded = {birth[2:8]: BIRTH}
                 found += [Found(*hit, True) for hit in spelled.find(view)]
         return found + [Found(form, term, kind, False) for form, term, kind in self.soft.find(view)]
 
@@ -302,11 +328,25 @@ def _may_hold_birth(birth: str, view: View) -> bool:
             return True
         at = text.find(year, at + 1)
     short = birth[2:4]
-    return any(mark + short in view.folded for mark in "/-.")
+    if any(mark + short in view.folded for mark in "/-.") or birth[2:8] in text:
+        return True
+    return not text.isascii() and "年" in text
 
 
 def _is_part(char: str) -> bool:
     return char.isalnum()
+
+
+def is_word(word: str, text: str) -> bool:
+    """Return whether *word* occurs with no letter beside it, nor a digit unless it is long."""
+    if len(word) < LONG_WORD or has_han(word):
+        return stands_alone(word, text)
+    at = text.find(word)
+    while at >= 0:
+        if not (text[at - 1 : at].isalpha() or text[at + len(word) : at + len(word) + 1].isalpha()):
+            return True
+        at = text.find(word, at + 1)
+    return False
 
 
 def stands_alone(term: str, text: str) -> bool:

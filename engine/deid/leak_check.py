@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from engine.deid.embedded import decoded_texts, has_long_run
-from engine.deid.identifiers import Identifiers, View, stands_alone
+from engine.deid.identifiers import Identifiers, View, is_word, stands_alone
 from engine.deid.normalise import fold, squeeze
 from engine.deid.patterns import find_certain
 from engine.deid.resolving import resolve, usual_delimiters
@@ -31,6 +31,10 @@ IDENTITY_PLACES = frozenset(
 _OTHER_CODECS = ("utf-8", "gb18030", "big5", "utf-16-le", "utf-16-be")
 
 
+#: a line of a note or of a report
+_WRAPPED = re.compile(
+    r"[\r\n](?:NTE\|[^|\r]*\|[^|\r]*\||OBX\|[^|\r]*\|(?:TX|FT)\|[^|\r]*\|[^|\r]*\|)([^|\r]*)"
+)
 _CONTINUED = re.compile(r"\|*[\r\n]+ADD\|")
 
 
@@ -43,7 +47,8 @@ class Leak(NamedTuple):
     kind: str
     #: whether the output must not be sent
     hard: bool
-    #: where it hides: "", "base64", "continuation" (of ADD) or a character set
+    #: where it hides: "", "base64", "lines" (over several of them), "continuation" (of ADD) or a
+    #: character set
     inside: str = ""
 
 
@@ -82,6 +87,8 @@ def find_leaks(
     hits = list(_find_hits(identifiers, plain, output))
     if not hits and not identifiers.short:
         return []
+    there = {hit.term for hit in hits if hit.inside == ""}
+    hits = [hit for hit in hits if hit.inside in ("", "base64") or hit.term not in there]
     wanted = hits if locate_soft else [hit for hit in hits if hit.hard]
     leaks = {Leak("", hit.kind, False, hit.inside) for hit in hits if not hit.hard}
     if wanted or identifiers.short:
@@ -104,6 +111,9 @@ def _find_hits(identifiers: Identifiers, plain: str, output: bytes) -> Iterator[
     if "\rADD|" in plain or "\nADD|" in plain:
         # ADD goes on where the field before it stopped, in the middle of a name if need be.
         yield from _search(identifiers, _CONTINUED.sub("", plain), "continuation")
+    lines = _WRAPPED.findall(plain)
+    if len(lines) > 1:
+        yield from _search_lines(identifiers, "".join(lines))
     yield from _search_bytes(identifiers, output)
     if has_long_run(plain):
         for reading in decoded_texts(plain):
@@ -118,6 +128,14 @@ def _search(identifiers: Identifiers, text: str, inside: str) -> Iterator[_Hit]:
     for found, span in find_certain(view.folded):
         if found not in known:
             yield _Hit("pattern", found, span.kind, True, inside)
+
+
+def _search_lines(identifiers: Identifiers, joined: str) -> Iterator[_Hit]:
+    """Search notes and reports that were cut into lines: a name may begin in one of them."""
+    text = View(joined).squeezed
+    for term, kind in identifiers.hard.anywhere.items():
+        if term in text:
+            yield _Hit("anywhere", term, kind, True, "lines")
 
 
 def _search_bytes(identifiers: Identifiers, output: bytes) -> Iterator[_Hit]:
@@ -207,7 +225,9 @@ def _is_in(hit: _Hit, text: str) -> bool:
             _is_in(hit._replace(inside=""), reading) for reading in decoded_texts(text)
         )
     view = View(text)
-    if hit.form in ("word", "bounded"):
+    if hit.form == "word":
+        return is_word(hit.term, view.folded)
+    if hit.form == "bounded":
         return stands_alone(hit.term, view.folded)
     if hit.form == "anywhere":
         return hit.term in view.squeezed

@@ -43,6 +43,8 @@ def version_of(layers: Sequence[Layer]) -> str:
             sorted(layer.free_text),
             layer.allow_words,
             layer.record,
+            sorted(layer.observations.items()),
+            sorted(layer.keep),
         ]
         digest.update(repr(parts).encode())
     for row in catalogue().values():

@@ -34,7 +34,7 @@ _E = r"(?![0-9A-Za-z])"
 _SEP = r"[ \-.\u2010-\u2014]?"
 
 _CITIZEN = rf"(?<![0-9])[1-9](?:{_SEP}[0-9]){{16}}{_SEP}[0-9xX]{_E}"
-_CARD = rf"(?<![0-9])[2-6](?:{_SEP}[0-9]){{12,18}}(?![0-9])"
+_CARD = r"(?<![0-9])(?<![0-9]\.)[2-6](?:[ \-\u2010-\u2014]?[0-9]){12,18}(?![0-9]|\.[0-9])"
 _MOBILE = (
     rf"(?<![0-9A-Za-z.])(?:(?:\+|00)?86{_SEP})?1[3-9][0-9]{_SEP}[0-9]{{4}}{_SEP}[0-9]{{4}}"
     r"(?![0-9A-Za-z]|\.[0-9])"
@@ -167,8 +167,17 @@ def _certain_number(match: re.Match[str], text: str) -> str:
     return "" if joined else "phone"
 
 
+#: first digits and length of the cards there are; 14 digits from 2 on are mostly a time
+_CARD_FORM = re.compile(
+    r"(?:4[0-9]{12}(?:[0-9]{3})?|5[1-5][0-9]{14}|2[2-7][0-9]{14}|3[47][0-9]{13}"
+    r"|3[0689][0-9]{12}|6[0-9]{14,18}|[45][0-9]{17,18})\Z"
+)
+
+
 def is_bank_card(digits: str) -> bool:
-    """Return whether 13 to 19 digits end in their Luhn check digit."""
+    """Return whether digits have the form of a card and end in their Luhn check digit."""
+    if not _CARD_FORM.match(digits):
+        return False
     total = 0
     for place, char in enumerate(reversed(digits)):
         digit = int(char) * (1 + place % 2)

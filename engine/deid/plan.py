@@ -25,7 +25,7 @@ from engine.deid.components import ComponentRule, with_components
 from engine.deid.identity import patient_number
 from engine.deid.rules import Decision, Layer, Rule
 from engine.deid.run import Run
-from engine.deid.values import collect_value, value_treatment
+from engine.deid.values import collect_value, teller, value_treatment
 from engine.hl7.path import Path, parse_path
 
 #: kinds a profile keeps on purpose although they find somebody
@@ -69,6 +69,11 @@ class Planner:
         for layer in reversed(layers):
             for kind, rule in layer.kinds.items():
                 self.kinds[kind] = Decision(rule, f"{layer.name}: kinds {kind}")
+        own = {
+            text: kind for layer in reversed(layers) for text, kind in layer.observations.items()
+        }
+        #: which observations (OBX-3) have an identifier as their value
+        self.tell = teller(own)
         self._field_rules = [_by_field(layer.fields) for layer in layers]
         self._free_text = [_free_text(layer.free_text) for layer in layers]
         self._rows = self._all_rows()
@@ -122,7 +127,7 @@ class Planner:
             treatments: list[Treatment | None] = [None] * (1 + max(found))
             for row in found.values():
                 if row.kind == "value" and name == "OBX":
-                    treatments[row.field] = collect_value(2, self.kinds)
+                    treatments[row.field] = collect_value(2, self.kinds, self.tell)
                 elif self.decide(row)[0].rule.action != "keep":
                     treatments[row.field] = actions.clear(row.kind, row.datatype)
             tables[name] = treatments
@@ -192,10 +197,10 @@ class Planner:
             if action in ("value", "scrub"):
                 type_field = 2 if row.segment == "OBX" else 5
                 free = action == "scrub"
-                make = value_treatment(self._by_kind, type_field, searches_text=free)
-                return collect_value(type_field, self.kinds), make
+                make = value_treatment(self._by_kind, type_field, self.tell, searches_text=free)
+                return collect_value(type_field, self.kinds, self.tell), make
             if action == "clear":
-                return collect_value(type_field=2, kinds=self.kinds, empty=True), None
+                return collect_value(2, self.kinds, self.tell, empty=True), None
         if action == "replace":
             return self._replacement(row, rule.template), None
         if row.kind == "patient_id" and action in ("pseudonym", "surrogate", "mask"):
@@ -213,7 +218,9 @@ class Planner:
             return None, actions.keep_date(row.datatype)
         if action == "scrub" and row.datatype in shapes.PLACE:
             return treat, actions.scrub(row.kind, row.datatype)
-        if action == "scrub" and row.datatype not in shapes.ADDRESS:
+        if action in ("scrub", "zip3") and row.datatype in shapes.ADDRESS:
+            return treat, cuts.without_identifiers
+        if action == "scrub":
             return _collect_only(collector(row.kind, row.datatype)), treat
         return treat, None
 
@@ -280,9 +287,8 @@ class Planner:
             if not rules:
                 return first, later
         if later is not None or any(rule.action == "scrub" for rule in rules):
-            return _collect_only(collector(row.kind, row.datatype)), with_components(
-                later or first, rules
-            )
+            both = later or first if first is None or later is None else actions.both(first, later)
+            return _collect_only(collector(row.kind, row.datatype)), with_components(both, rules)
         return with_components(first, rules), None
 
 

@@ -92,6 +92,7 @@ class CompiledProfile:
         key_name = key_name_of(layers)
         self.record = MethodRecord(name, version_of(layers), keys.key_id, key_name)
         self.unknown = next(layer.unknown for layer in layers if layer.unknown)
+        self._passes = frozenset(name for layer in layers for name in layer.keep)
         self._record_segment = next((layer.record for layer in layers if layer.record), "")
         decided = self._decisions()
         #: whether dates are moved: refused on live routes unless accepted
@@ -103,10 +104,7 @@ class CompiledProfile:
         self.keeps_links = any(layer.vault for layer in layers)
         self.accepts_live_shift = any(layer.accept_live_shift for layer in layers)
         self._keep_places = frozenset(
-            place
-            for place, kind, action in decided
-            if (action == "keep" and kind in FINDS_SOMEBODY)
-            or (action == "scrub" and kind == "address")
+            place for place, kind, action in decided if action == "keep" and kind in FINDS_SOMEBODY
         )
         self._birth_places = frozenset(
             place for place, kind, action in decided if kind == "date" and action == "keep"
@@ -240,9 +238,9 @@ class CompiledProfile:
             else:
                 text = separator.join(fields)
             one.segment.replace_text(text)
-        if self.unknown == "keep":
+        if self.unknown == "keep" or self._passes:
             known = {id(one.segment) for one in work}
-            kept = [s for s in segments if id(s) in known or self._is_unknown(s.name)]
+            kept = [s for s in segments if id(s) in known or self._may_pass(s.name)]
         else:
             kept = [one.segment for one in work]
         if len(kept) < len(segments):
@@ -250,8 +248,11 @@ class CompiledProfile:
         if self._record_segment:
             message.insert_segment(len(kept), self._record_segment, self.record.fields())
 
-    def _is_unknown(self, name: str) -> bool:
-        return bool(name) and name not in self.tables and self._dropping(name) is None
+    def _may_pass(self, name: str) -> bool:
+        """Return whether an unknown segment stays; the leak check reads it."""
+        if not name or name in self.tables or self._dropping(name) is not None:
+            return False
+        return self.unknown == "keep" or name in self._passes
 
     def _dropping(self, name: str) -> object:
         return self.planner.segment_decision(name)
@@ -274,7 +275,12 @@ class CompiledProfile:
                     treat(value, run)
 
     def _check_unknown(self, name: str) -> None:
-        if self.unknown == "fail" and name and self._dropping(name) is None:
+        if (
+            self.unknown == "fail"
+            and name
+            and name not in self._passes
+            and self._dropping(name) is None
+        ):
             raise DeidError(
                 f"the profile {self.name} does not know the segment {name}",
                 where=name,

@@ -50,6 +50,10 @@ class Layer:
     record: str = ""
     accept_live_shift: bool = False
     vault: bool = False
+    #: code or wording of OBX-3 -> kind of its value
+    observations: Mapping[str, str] = field(default_factory=dict)
+    #: unknown segments that pass
+    keep: frozenset[str] = frozenset()
 
 
 @cache
@@ -87,6 +91,8 @@ def layer_of(name: str, profile: Profile) -> Layer:
         record=profile.record or "",
         accept_live_shift=profile.accept_live_shift,
         vault=profile.vault,
+        observations=profile.observations,
+        keep=frozenset(segments.keep),
     )
 
 

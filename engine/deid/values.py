@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 
 from engine.deid import actions, shapes
 from engine.deid.actions import Treatment
 from engine.deid.catalogue import observation_kinds
 from engine.deid.collect import collector
-from engine.deid.normalise import fold
+from engine.deid.identifiers import stands_alone
+from engine.deid.normalise import fold, has_han
 from engine.deid.rules import Decision
 from engine.deid.run import Run
 
@@ -37,7 +39,13 @@ _TELLS: tuple[tuple[str, re.Pattern[str]], ...] = (
     ("patient_id", re.compile(r"\bmrn\b|medical record n|住院号|病历号|病案号|门诊号")),
     ("contact", re.compile(r"\bphone|telephone|mobile n|e-?mail|电话|手机|邮箱|微信")),
     ("address", re.compile(r"\baddress|住址|地址|籍贯")),
-    ("patient_name", re.compile(r"(?:patient|mother|father|first|last|given)'?s? name|姓名")),
+    (
+        "patient_name",
+        re.compile(
+            r"(?:patient|mother|father|spouse|first|last|given|family|maiden|full)'?s? name"
+            r"|\bname of|next of kin|emergency contact|guardian|姓名|联系人|家属|监护人"
+        ),
+    ),
     ("age", re.compile(r"(?:^|\W)age(?:$|[\s^,(])|年龄")),
 )  # fmt: skip
 #: datatype a value of such a kind is read as, when it is plain text
@@ -45,6 +53,27 @@ _READ_AS = {
     "birth_date": "DT", "government_id": "CX", "patient_id": "CX", "contact": "XTN",
     "address": "XAD", "patient_name": "XPN", "age": "NM",
 }  # fmt: skip
+
+
+#: OBX-3 to the kind of its value, "" where it is no identifier
+Tell = Callable[[str], str]
+
+
+def teller(own: Mapping[str, str]) -> Tell:
+    """Return what tells identifying observations: the profile's *own*, then those of all."""
+    words = {fold(text).strip(): kind for text, kind in own.items()}
+
+    @lru_cache(maxsize=4096)
+    def tell(observation: str) -> str:
+        folded = fold(observation)
+        parts = [part.strip() for part in folded.split("^")]
+        for text, kind in words.items():
+            found = text in folded if has_han(text) else stands_alone(text, folded)
+            if text in parts or found:
+                return kind
+        return identifying_kind(observation)
+
+    return tell
 
 
 def identifying_kind(observation: str) -> str:
@@ -60,24 +89,24 @@ def identifying_kind(observation: str) -> str:
     return ""
 
 
-def _kind_and_type(run: Run, type_field: int) -> tuple[str, str]:
+def _kind_and_type(run: Run, type_field: int, tell: Tell) -> tuple[str, str]:
     fields = run.segment
     datatype = fields[type_field].strip() if len(fields) > type_field else ""
     if type_field == 2 and len(fields) > 3 and fields[3]:
-        kind = identifying_kind(run.text(fields[3]).replace(run.component, "^"))
+        kind = tell(run.text(fields[3]).replace(run.component, "^"))
         if kind:
             same = VALUE_KINDS.get(datatype) == kind or datatype in ("TS", "DTM", "NM", "SN")
-            return kind, datatype if same else _READ_AS[kind]
+            return kind, datatype if same else _READ_AS.get(kind, datatype or "ST")
     return VALUE_KINDS.get(datatype, "text" if not datatype or datatype == "ST" else ""), datatype
 
 
 def collect_value(
-    type_field: int, kinds: Mapping[str, Decision], *, empty: bool = False
+    type_field: int, kinds: Mapping[str, Decision], tell: Tell, *, empty: bool = False
 ) -> Treatment:
     """Return what remembers an identifying value in the first pass and leaves it (or empties)."""
 
     def treat(value: str, run: Run) -> str:
-        kind, datatype = _kind_and_type(run, type_field)
+        kind, datatype = _kind_and_type(run, type_field, tell)
         if kind in kinds and kinds[kind].rule.action != "keep":
             collect = collector(kind, datatype)
             if collect is not None:
@@ -89,8 +118,9 @@ def collect_value(
 
 
 def value_treatment(
-    by_kind: Callable[[str, str], Treatment | None], type_field: int, *, searches_text: bool
-) -> Treatment:
+    by_kind: Callable[[str, str], Treatment | None], type_field: int, tell: Tell, *,
+    searches_text: bool,
+) -> Treatment:  # fmt: skip
     """
     Return what treats a value by its datatype.
 
@@ -111,7 +141,7 @@ def value_treatment(
         return by_kind(kind, datatype or "TX")
 
     def treat(value: str, run: Run) -> str:
-        chosen = _kind_and_type(run, type_field)
+        chosen = _kind_and_type(run, type_field, tell)
         if chosen not in made:
             if len(made) > 200:
                 made.clear()

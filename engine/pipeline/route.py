@@ -340,7 +340,8 @@ def _find_leak(run: Run, body: bytes) -> Park | None:
         except Exception as error:  # noqa: BLE001 - what cannot be checked is not sent
             return Park(ParkCode.LEAK, f"the leak check failed: {type(error).__name__}")
         if hard:
-            places = ", ".join(dict.fromkeys(f"{leak.path} ({leak.kind})" for leak in hard[:5]))
+            told = [f"{leak.path or 'across fields'} ({leak.kind})" for leak in hard[:5]]
+            places = ", ".join(dict.fromkeys(told))
             reason = f"an identifier of the original is in the output: {places}"
             return Park(ParkCode.LEAK, reason, "", hard[0].path)
     return None

@@ -77,9 +77,9 @@ def _delivery(delivery: NewDelivery) -> Any:
 
 
 def _parse_delivery(stored: Any) -> NewDelivery:
-    number, route, output, outbound, body, control_id, promises, keys, name, park, old, on = (
-        stored[:12]
-    )
+    number, route, output, outbound, body, control_id, promises, keys, name, park, old, on = stored[
+        :12
+    ]
     return NewDelivery(
         number,
         route,

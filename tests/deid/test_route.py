@@ -76,6 +76,7 @@ def test_a_leak_is_parked_with_its_place(unknown: str, steps: dict[str, str], pa
     assert delivery.park is not None
     assert delivery.park.code is ParkCode.LEAK
     assert path in delivery.park.reason
+    assert "across fields" not in delivery.park.reason
     assert "88001234" not in delivery.park.reason
     assert "Quentorious" not in delivery.park.reason
 

@@ -47,7 +47,9 @@ class SegmentRules(Model):
     """Whole segments."""
 
     drop: Names = Field((), description="Segments that are left out.")
-    keep: Names = Field((), description="Unknown or Z-segments that pass, scrubbed.")
+    keep: Names = Field(
+        (), description="Unknown or Z-segments that pass as they are; the leak check reads them."
+    )
     unknown: Literal["drop", "keep", "fail"] | None = Field(
         None, description="Segments the catalogue does not know; default: as the base, drop."
     )
@@ -77,6 +79,11 @@ class Profile(Model):
         {}, description="KIND of the catalogue: action, such as patient_name: clear."
     )
     fields: dict[str, FieldRule] = Field({}, description="PATH: action.")
+    observations: dict[str, str] = Field(
+        {},
+        description="CODE or WORDING of OBX-3: KIND, where the value is itself an identifier.",
+        examples=[{"X-77": "patient_name", "next of kin": "relative", "就诊卡": "patient_id"}],
+    )
     segments: SegmentRules = Field(SegmentRules(), description="Whole segments.")
     free_text: Names = Field((), description="Paths whose text is scrubbed.")
     leak_check: LeakCheck = Field(LeakCheck(), description="The check of the final bytes.")
