@@ -20,6 +20,7 @@ from engine.delivery.lane_seams import (
     LaneSeams,
     LaneState,
     Sender,
+    is_put_off,
 )
 from engine.delivery.policy import DeliveryPolicy
 from engine.delivery.settlement import (
@@ -32,7 +33,7 @@ from engine.delivery.settlement import (
     wait_before,
 )
 from engine.delivery.window import Window
-from engine.model.errors import Fenced, StoreFull
+from engine.model.errors import Fenced
 from engine.model.records import DueDelivery, Settlement
 from engine.model.states import DeliveryState
 from engine.store.records import Settled
@@ -234,18 +235,16 @@ class Lane:
             self._begin(head, is_due=is_due)
 
     def _begin(self, head: DueDelivery, *, is_due: bool) -> None:
-        policy = self.policy
-        now = self._seams.clock.now()
+        policy, now = self.policy, self._seams.clock.now()
         settlement = decide_before_send(head, self.token, policy, now)
         if settlement is not None:
             self._window.pop()
             self._settle(head, settlement)
             return
-        if head.due_at and not is_due:
-            wait_s = wait_before(head, policy, now)
-            if wait_s > 0.0:
-                self._wait(wait_s)
-                return
+        wait_s = 0.0 if is_due or not head.due_at else wait_before(head, policy, now)
+        if wait_s > 0.0:
+            self._wait(wait_s)
+            return
         if policy.rate_per_s is not None and self._rated != head.delivery_id:
             self._rated = head.delivery_id
             wait_s = self._group.rate_wait_s()
@@ -307,7 +306,7 @@ class Lane:
     def _settle(self, delivery: DueDelivery, settlement: Settlement) -> None:
         name = settlement.delivery_id
         self._unsettled[name] = self._unsettled.get(name, 0) + 1
-        self._has_barrier = self._has_barrier or settlement.state is DeliveryState.PARKED
+        self._has_barrier |= settlement.state is DeliveryState.PARKED
         self._submit(delivery, settlement)
 
     def _submit(self, delivery: DueDelivery, settlement: Settlement) -> None:
@@ -317,14 +316,16 @@ class Lane:
         """Make something durable beside the try: a commit ack, a late refusal."""
 
         def noted(result: Any) -> None:
-            if type(result) is Settled and settlement.state is not DeliveryState.PENDING:
+            if is_put_off(result) and not self._is_stopped:
+                self._seams.reactor.callLater(FULL_WAIT_S, self.note, delivery, settlement)
+            elif type(result) is Settled and settlement.state is not DeliveryState.PENDING:
                 self._group.settled(delivery, settlement, result)
 
         self._seams.submit(settlement, noted)
 
     def _settled(self, delivery: DueDelivery, settlement: Settlement, result: Any) -> None:
-        """The store answered: the settlement is durable, or has to wait."""
-        if isinstance(result, StoreFull) and not self._is_stopped:
+        """Hear from the store: the settlement is durable, or has to wait."""
+        if is_put_off(result) and not self._is_stopped:
             self._seams.reactor.callLater(FULL_WAIT_S, self._submit, delivery, settlement)
             return
         left = self._unsettled.pop(settlement.delivery_id, 1) - 1
@@ -363,8 +364,7 @@ class Lane:
         """Wait, looking from time to time whether an unreachable peer is back."""
         self._stop_timer()
         step_s = min(seconds, PROBE_EVERY_S) if self._is_trouble else seconds
-        left_s = seconds - step_s
-        self._timer = self._seams.reactor.callLater(step_s, self._waited, left_s)
+        self._timer = self._seams.reactor.callLater(step_s, self._waited, seconds - step_s)
 
     def _ask_again(self) -> None:
         """The store could not be read: look again in a while."""

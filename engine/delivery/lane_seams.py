@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from engine.delivery.settlement import Decision, Try
 from engine.model.clock import Clock
+from engine.model.errors import Fenced, MedbusError, NotFound
 from engine.model.records import DueDelivery, Settlement
 from engine.model.states import AttemptOutcome
 from engine.store.records import Settled
@@ -18,6 +19,21 @@ PROBE_EVERY_S = 5.0
 #: seconds before a store that is full, or cannot be read, is asked again
 FULL_WAIT_S = 1.0
 TROUBLE = frozenset({AttemptOutcome.REFUSED, AttemptOutcome.BROKEN})
+#: the file of that day is set aside: nothing of it can be settled
+_SET_ASIDE = "STO-002"
+
+
+def is_put_off(result: object) -> bool:
+    """
+    Return whether the store may take the settlement it has just refused.
+
+    It is full, busy, or cannot say why; the delivery itself must not go out again for that.
+    """
+    return (
+        isinstance(result, MedbusError)
+        and not isinstance(result, (Fenced, NotFound))
+        and result.code != _SET_ASIDE
+    )
 
 
 class Sender(Protocol):

@@ -248,7 +248,8 @@ class MllpSender:
         connection.exchange.settle()
         positive = ack.code[1] == "A"
         outcome = AttemptOutcome.ACKED if positive else AttemptOutcome.NACK
-        self._remember(attempt.delivery)
+        if positive:
+            self._remember(attempt.delivery)
         self._end(decision, outcome, f"answered {ack.code}")
 
     def _unasked(self, event: Unasked) -> None:

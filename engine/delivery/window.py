@@ -108,6 +108,8 @@ class Window:
         """Take a delivery that was just committed, unless older ones wait in the store."""
         if not self._takes_offers:
             self.miss()
+        elif self._is_known(delivery):
+            return
         elif self._is_reading:
             if len(self._aside) < MOST_DELIVERIES and len(delivery.body) <= _MOST_ASIDE_BYTES:
                 self._aside.append(delivery)
@@ -167,6 +169,11 @@ class Window:
         self._last = None
         self.is_behind = True
 
+    def _is_known(self, delivery: DueDelivery) -> bool:
+        """Return whether a page that was faster than its offer has shown it."""
+        last = self._last
+        return last is not None and (delivery.seq, delivery.place) <= (last.seq, last.place)
+
     def _append(self, delivery: DueDelivery) -> None:
         self._deliveries.append(delivery)
         self._bytes += len(delivery.body)
@@ -207,7 +214,7 @@ class Window:
             self._last = page[-1]
         elif not self._missed:
             for delivery in self._aside:
-                if delivery.delivery_id not in self._gone:
+                if delivery.delivery_id not in self._gone and not self._is_known(delivery):
                     self._append(delivery)
         self._aside.clear()
         if size > MOST_BYTES:

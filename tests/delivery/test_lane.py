@@ -20,7 +20,7 @@ from engine.delivery.settlement import (
     decide_on_trouble,
 )
 from engine.hl7.ack import Ack, AckLevel, Verdict
-from engine.model.errors import Fenced, StoreFull
+from engine.model.errors import Fenced, MedbusError, StoreFull
 from engine.model.records import Attempt, DueDelivery
 from engine.model.retry import RetryBudget
 from engine.model.states import AttemptOutcome, DeliveryState
@@ -219,6 +219,25 @@ def test_what_is_offered_during_the_last_read_is_taken_over() -> None:
     bench.accept(due(3))
     assert bench.sent == [1, 2, 3]
     assert bench.store.page_reads == 1
+
+
+@pytest.mark.parametrize("is_read_out", [False, True])
+def test_an_offer_later_than_the_page_that_shows_it_sends_nothing_twice(is_read_out: bool) -> None:
+    """A page may be faster than the commit's callback: the offer is then known already."""
+    bench = Bench()
+    bench.store.reads_at_once = False
+    bench.start(due(1))
+    bench.store.tell_reads()
+    if is_read_out:
+        bench.store.tell_reads()
+    bench.channel.offer([due(1)])
+    bench.store.tell_reads()
+    bench.senders[0].end("AA")
+    bench.store.tell_reads()
+    assert bench.sent == [1]
+    bench.accept(due(2))
+    bench.store.tell_reads()
+    assert bench.sent == [1, 2]
 
 
 def test_a_store_that_cannot_be_read_is_asked_again() -> None:
@@ -447,10 +466,11 @@ def test_a_sender_s_wait_that_ran_out_expires_its_delivery(place: str) -> None:
     assert bench.sent == {"in flight": [1, 2], "waiting": [1, 2], "behind": [1, 3]}[place]
 
 
-def test_a_full_store_is_asked_again() -> None:
-    """A settlement that a full store refuses is offered again; nothing is sent meanwhile."""
+@pytest.mark.parametrize("why", [StoreFull(), MedbusError("somebody has the file", code="STO-004")])
+def test_a_full_or_busy_store_is_asked_again(why: MedbusError) -> None:
+    """A settlement that the store refuses for now is offered again; nothing is sent meanwhile."""
     bench = Bench().start(due(1), due(2))
-    bench.store.answers = [StoreFull(), StoreFull()]
+    bench.store.answers = [why, why]
     bench.senders[0].end("AA")
     assert bench.sent == [1]
     bench.reactor.advance(1.1)

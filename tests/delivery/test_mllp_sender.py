@@ -238,6 +238,14 @@ def test_a_late_refusal_parks_what_was_delivered(is_idle: bool) -> None:
         assert bench.store.states["20261121-2.1"] is DeliveryState.DELIVERED
 
 
+def test_a_refusal_said_twice_counts_once() -> None:
+    """A receiver that repeats its AE does not take the next try away from the delivery."""
+    bench = Bench(due(1))
+    bench.connect()
+    bench.answer(ack("AE", "C1") + ack("AE", "C1"))
+    assert bench.store.states["20261121-1.1"] is DeliveryState.PENDING
+
+
 def test_an_equal_control_id_gets_a_new_connection() -> None:
     """Two messages with the same MSH-10 in a row never share a connection."""
     bench = Bench(due(1, control_id="X"), due(2, control_id="X"))
@@ -356,6 +364,7 @@ def test_error_codes_reach_the_policy() -> None:
     bench.answer(ack("AR", "C1", error="207"))
     assert bench.store.states["20261121-1.1"] is DeliveryState.PENDING
     bench.reactor.advance(1.1)
+    bench.connect()
     bench.answer(ack("AR", "C1", error="204"))
     assert bench.store.states["20261121-1.1"] is DeliveryState.PARKED
 
