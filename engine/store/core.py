@@ -142,8 +142,9 @@ class Core:
 
     def _publish(self, transaction: Transaction) -> None:
         file = transaction.file
-        self.seq = transaction.seq
         self.depths.add(transaction.depths.items())
+        # Last: who has seen a seq finds all that is before it (lanes page by it, on other threads).
+        self.seq = transaction.seq
         for after in transaction.after:
             after()
         while self._postponed:

@@ -65,12 +65,15 @@ class Lanes:
         """Return up to *n* pending deliveries in order; see the interface."""
         lane = self._tokens.get(token)
         outbound = lane.outbound
+        # The files are read one after the other: what is committed meanwhile is for the next page,
+        # or an older delivery in a file already read would be passed over.
+        newest = self._core.seq
         halted = self._core.holding.is_halted(outbound, lane.lane, lane.lanes)
         found: list[DueDelivery] = []
         size = 0
         cursor = (after.seq, after.place) if after is not None else (0, 0)
         for at, day, row_id, keys in self._heads(outbound, lane.lane, lane.lanes, cursor, n):
-            if halted is not None and at > halted:
+            if at[0] > newest or (halted is not None and at > halted):
                 break
             if len(keys) > 1 and lane.lane not in lanes_of(keys, lane.lanes):
                 continue

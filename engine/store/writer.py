@@ -171,11 +171,17 @@ class Writer:
             return
         first, done, _ = batch[0]
         if isinstance(first, _Steps):
-            self._long.append((first.begin(self._store), done))
+            self._begin(first, done)
         elif callable(first):
             self._call(first, done)
         else:
             self._commit(batch)
+
+    def _begin(self, steps: _Steps, done: Done) -> None:
+        try:
+            self._long.append((steps.begin(self._store), done))
+        except Exception as error:  # noqa: BLE001 - it belongs to the caller, who is told
+            self._answer([(done, error, 0)])
 
     def _call(self, function: Callable[[Store], object], done: Done) -> None:
         answer: object

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from engine.model.errors import Fenced
+from engine.model.errors import Conflict, Fenced
 from engine.model.records import Accepted
 from engine.store.interface import Store
 from engine.store.memory_store import MemoryStore
@@ -233,3 +233,21 @@ def test_stop_commits_what_was_submitted(loop: Loop) -> None:
     assert writer.stop()
     loop.run_until(lambda: len(answers) == 2000)
     assert store.counts().seq == 1999
+
+
+def test_a_long_write_that_cannot_begin_is_told(loop: Loop) -> None:
+    """An operation that is refused at once is its caller's matter; the next commit goes on."""
+    writer = Writer(MemoryStore(), deliver=loop.calls.put, on_fence=loop.fences.append)
+    writer.start()
+    told: list[Any] = []
+
+    def begin(store: Store) -> Any:
+        raise Conflict("not now")
+
+    writer.run(begin, told.append)
+    writer.submit(arrival(1), told.append)
+    loop.run_until(lambda: len(told) == 2)
+    assert isinstance(told[0], Conflict)
+    assert isinstance(told[1], Accepted)
+    assert not loop.fences
+    assert writer.stop()
