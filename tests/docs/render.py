@@ -12,6 +12,7 @@ import inspect
 import re
 import sys
 from collections.abc import Callable, Iterator
+from difflib import SequenceMatcher
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,8 @@ from tests.docs.mistakes import MISTAKES
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
+#: a step's summary and its model's that are so alike say the same
+_SAME = 0.6
 _PART = re.compile(r"(<!-- begin: ([\w-]+) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
 
 
@@ -149,9 +152,15 @@ def render_steps() -> str:
         about = (STEP_ARGS[kind].__doc__ or "").strip()
         arguments = _object_of(defs.get(STEP_ARGS[kind].__name__, {}))
         table = f"\n{_keys_of(arguments, defs)}\n" if arguments else ""
-        parts.append(
-            f"### `{kind}`\n\n{field.description} {about}\n{table}\n```yaml step\n{text}```\n"
-        )
+        if kind == "each":
+            table += (
+                "\nBeside `each`: `where`, a condition on the element at hand, and `steps`,"
+                " what is done for each of them.\n"
+            )
+        told = str(field.description)
+        if SequenceMatcher(None, told, about).ratio() < _SAME:
+            told += f" {about}"
+        parts.append(f"### `{kind}`\n\n{told}\n{table}\n```yaml step\n{text}```\n")
     return "\n".join(parts)
 
 
