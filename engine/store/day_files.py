@@ -130,16 +130,20 @@ class DayFiles:
             file.close()
 
     def rest(self, day: str) -> None:
-        """Close a day and leave one plain file; opening it for writing brings the WAL back."""
+        """
+        Close a day and leave one plain file; opening it for writing brings the WAL back.
+
+        While somebody reads it, it stays open, to be put to rest another time.
+        """
         file = self._open.get(day)
         if file is None:
             return
         try:
             file.connection.execute("PRAGMA journal_mode=DELETE")
         except SqliteError as error:
-            # A reader came in between: the next settlement of this day tries again.
-            if failure_of(error) is not Failure.BUSY:
-                raise
+            if failure_of(error) is Failure.BUSY:
+                return
+            raise
         self.close(day)
 
     def close_all(self) -> None:

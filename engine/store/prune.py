@@ -23,6 +23,7 @@ from engine.store.core import Core
 from engine.store.records import PruneReport, Retention, StoreAlarm
 from engine.store.schema import DAY_MIGRATIONS, DAY_TABLES, migrate
 from engine.store.sqlite import Connection, SqliteError, open_writer
+from engine.store.unlinking import freed_later
 
 _DAY_S = 86_400.0
 #: a site's day ends at most this long after the same day of UTC
@@ -73,8 +74,9 @@ class Pruning:
         bodies = [day for day in bodies if day not in kept][:1]
         if not dry_run:
             self._alarm(owing)
-            for day in bodies:
-                yield from self._prune_bodies(day)
+            for day in bodies[:]:
+                if not (yield from self._prune_bodies(day)):
+                    bodies.remove(day)
             for day in days:
                 self._prune_day(day)
                 yield
@@ -134,12 +136,15 @@ class Pruning:
 
     # -- bodies --------------------------------------------------------------------------------
 
-    def _prune_bodies(self, day: str) -> Generator[None, None, None]:
+    def _prune_bodies(self, day: str) -> Generator[None, None, bool]:
+        """Do it; return False when somebody uses the day just now: then another night."""
         core = self._core
         path = core.files.path(day)
         target = path.with_name(path.name + _REWRITE_SUFFIX)
         _remove(target)
         core.forget_tail(day)
+        if not self._put_to_rest(day, path):
+            return False
         try:
             yield from self._rewrite(day, path, target)
         except SqliteError as error:
@@ -147,27 +152,43 @@ class Pruning:
         if self._owed(day) or core.files.is_open(day):
             # A late refusal reopened the day meanwhile: the copy is stale.
             _remove(target)
-            return
+            return False
         self._control.put_setting(_INTENT, f"bodies {day}")
         core.failpoint("prune.before_rename")
         core.readers.close(day)
-        os.replace(target, path)
-        _remove_sidecars(path)
-        sync_folder(path.parent)
+        with freed_later(path):
+            os.replace(target, path)
+            _remove_sidecars(path)
+            sync_folder(path.parent)
         core.failpoint("prune.after_rename")
         self._drop_bodies_key(day)
+        return True
+
+    def _put_to_rest(self, day: str, path: Path) -> bool:
+        """
+        Close a day for writing; from there on only a late refusal would open it again.
+
+        It must have no WAL: that would be taken for the new file's after a crash in between.
+        """
+        files = self._core.files
+        self._core.readers.close(day)
+        if files.is_open(day) or path.with_name(path.name + "-wal").exists():
+            self._core.open_day(day)
+            files.rest(day)
+        return not files.is_open(day)
 
     def _rewrite(self, day: str, path: Path, target: Path) -> Generator[None, None, None]:
-        # Closed for writing: from here on only a late refusal would open it again.
-        self._core.files.close(day)
         connection = open_writer(target)
         try:
             connection.execute("PRAGMA journal_mode=DELETE")
-            connection.execute("PRAGMA synchronous=OFF")  # one fsync at the end instead
+            connection.execute("PRAGMA synchronous=OFF")  # synced here, after each slice
             migrate(connection, DAY_MIGRATIONS)
             connection.execute("ATTACH ? AS old", (str(path),))
             for table in DAY_TABLES:
-                yield from _copy_table(connection, table)
+                for _ in _copy_table(connection, table):
+                    # Slice by slice: all at once at the end would make everybody wait for it.
+                    _sync_file(target)
+                    yield
             connection.execute(
                 "INSERT OR REPLACE INTO meta VALUES ('bodies', 'pruned')",
             )
@@ -199,9 +220,10 @@ class Pruning:
         core.readers.close(day)
         core.forget_tail(day)
         path = core.files.path(day)
-        path.unlink(missing_ok=True)
-        _remove_sidecars(path)
-        sync_folder(path.parent)
+        with freed_later(path):
+            path.unlink(missing_ok=True)
+            _remove_sidecars(path)
+            sync_folder(path.parent)
         for purpose in (BODIES, EVIDENCE):
             core.keys.drop_day(day, purpose)
         self._control.put_setting(_INTENT, "")

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Event, Thread
 
 import pytest
 
 from engine.model.errors import NotFound
 from engine.store import term_index
 from engine.store.records import MessageFilter, Retention
+from engine.store.sqlite import open_reader
 from engine.store.sqlite_store import SqliteStore
 from tests.store.builders import (
     DAY,
@@ -145,6 +147,46 @@ class TestPrune:
         retention = Retention(metadata_s=DAY_S)
         assert store.prune(retention, now=NOON + 5 * DAY_S, dry_run=True).days == (DAY,)
         assert store.get_body(f"{DAY}-1")
+
+    def test_nobody_waits_for_who_reads_the_day(self, store: SqliteStore) -> None:
+        """A recount under way on a day at rest does not stop the writer from removing the day."""
+        accept(store, arrival(1))
+        settle(store, delivered(f"{DAY}-1.1"))
+        accept(store, arrival(1, day=NEXT_DAY))
+        reading, go_on, seen = Event(), Event(), []
+
+        def read() -> None:
+            with store._core.read(DAY) as connection:
+                connection.execute("SELECT 1 FROM messages").fetchone()
+                reading.set()
+                go_on.wait(20)
+                seen.append(connection.execute("SELECT count(*) FROM messages").fetchone())
+
+        reader = Thread(target=read)
+        reader.start()
+        assert reading.wait(20)
+        report = store.prune(Retention(metadata_s=DAY_S), now=NOON + 5 * DAY_S)
+        assert report.days == (DAY,)
+        go_on.set()
+        reader.join(20)
+        assert seen == [(1,)]
+        with pytest.raises(NotFound):
+            store.get_message(f"{DAY}-1")
+
+    def test_a_day_somebody_reads_keeps_its_bodies_for_now(
+        self, store: SqliteStore, tmp_path: Path
+    ) -> None:
+        """Rewriting needs a day without a WAL: it is left whole, and taken the next time."""
+        accept(store, arrival(1))
+        settle(store, delivered(f"{DAY}-1.1"))
+        reader = open_reader(tmp_path / "d" / "messages" / "2026-11-21.db")
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM messages").fetchone()
+        retention = Retention(bodies_s=3 * DAY_S)
+        assert store.prune(retention, now=NOON + 5 * DAY_S).bodies == ()
+        assert store.get_body(f"{DAY}-1")
+        reader.close()
+        assert store.prune(retention, now=NOON + 5 * DAY_S + 60).bodies == (DAY,)
 
     def test_one_day_per_run(self, store: SqliteStore) -> None:
         """A wrong clock cannot remove more than one day before someone looks."""
