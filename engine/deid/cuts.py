@@ -9,7 +9,7 @@ from engine.deid import shapes
 from engine.deid.actions import Treatment, clear, in_place, join, repeated, scrub_leaves
 from engine.deid.collect import collector
 from engine.deid.dates import birth_year, cap_age, shift_date, year_of
-from engine.deid.identifiers import ADDRESS, View
+from engine.deid.identifiers import ADDRESS, NOBODY, View
 from engine.deid.run import Run
 
 #: three-digit zip areas of 20,000 people or fewer, written 000
@@ -102,7 +102,7 @@ def region(kind: str, datatype: str, *, town: bool) -> Treatment:
 
 def without_identifiers(value: str, run: Run) -> str:
     """Empty what of an address is no address: an account number in the zip code, a name."""
-    if run.clean:
+    if run.clean or run.present is NOBODY:
         return value
     parts = value.split(run.repetition)
     for number, part in enumerate(parts):

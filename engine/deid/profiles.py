@@ -214,7 +214,11 @@ class CompiledProfile:
                 treat = one.table.later[number]
                 assert treat is not None
                 value = one.fields[number]
-                if not clean:
+                if not clean and not terms:
+                    run.clean = len(value) < SHORTEST_PATTERN or not has_hint(
+                        fold(resolve(value, run.delimiters))
+                    )
+                elif not clean:
                     folded = fold(resolve(value, run.delimiters))
                     run.clean = not (
                         any(term in folded for term in terms)
