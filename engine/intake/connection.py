@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 OVERHEAD_BYTES = 2048
 #: seconds to wait for the CR of a frame whose FS was the last byte
 CR_GRACE_S = 0.1
+#: seconds for the last acks and the farewell of a connection that we close
+CLOSE_GRACE_S = 2.0
 #: text where a frame should begin; nobody who speaks MLLP sends so much of it
 MOST_JUNK_BYTES = 1024
 
@@ -81,6 +83,7 @@ class MllpConnection(Protocol):
         self._closes_when_answered = False
         self._is_lost = False
         self._cr_timer: Any = None
+        self._close_timer: Any = None
         self._is_ready = not listener.is_tls
         self.peer = ""
         self._writes_at_once = False
@@ -143,6 +146,8 @@ class MllpConnection(Protocol):
         self._close_frame()
         if self._cr_timer is not None:
             self._stop_cr_timer()
+        if self._close_timer is not None and self._close_timer.active():
+            self._close_timer.cancel()
         self._hold(0)
         self._budget.forget(self)
         self._listener.closed(self, is_tls_failure=not self._is_ready)
@@ -317,8 +322,11 @@ class MllpConnection(Protocol):
             self.transport.write(frames)
 
     def _close(self) -> None:
+        """Close in good order, but wait no longer than that for a peer that does not read."""
         self.transport.unregisterProducer()
         self.transport.loseConnection()
+        if self._close_timer is None:
+            self._close_timer = self._listener.clock.callLater(CLOSE_GRACE_S, self.abort)
 
     def _stop(self, why: int) -> None:
         if not self._stopped and not self._is_lost:

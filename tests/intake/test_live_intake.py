@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import socket
@@ -303,6 +304,41 @@ def test_a_handshake_that_never_comes_is_ended(live: LiveLoop, tmp_path: Path) -
     with socket.create_connection(("127.0.0.1", door.port)):
         live.until(lambda: door.listener.connection_count == 1)
         live.until(lambda: door.listener.counts.dropped_connections == 1)
+
+
+def test_a_peer_that_says_no_farewell_does_not_hold_up_the_closing(
+    live: LiveLoop, tmp_path: Path
+) -> None:
+    """A TLS client that never reads cannot keep a pause or a reload waiting."""
+    authority = Authority(tmp_path)
+    door = Door(live, secured(authority))
+    context = trusting(authority)
+
+    def connect() -> ssl.SSLSocket:
+        plain = socket.create_connection(("127.0.0.1", door.port), timeout=5)
+        return context.wrap_socket(plain, server_hostname="medbus.hospital")
+
+    client = live.beside(connect)
+    live.until(lambda: door.listener.connection_count == 1)
+    live.run(door.bench.channel.stop())
+    client.close()
+
+
+def test_a_peer_that_reads_no_acks_does_not_hold_up_the_closing(live: LiveLoop) -> None:
+    """Acks that nobody fetches are given up; their sender will send again."""
+    door = Door(live)
+
+    def fill() -> socket.socket:
+        client = socket.create_connection(("127.0.0.1", door.port))
+        client.settimeout(0.5)
+        with contextlib.suppress(TimeoutError):
+            while True:
+                client.sendall(encode_frame(ADT % 1) * 200)
+        return client
+
+    client = live.beside(fill)
+    live.run(door.bench.channel.stop())
+    client.close()
 
 
 def test_certificates_are_exchanged_without_a_restart(live: LiveLoop, tmp_path: Path) -> None:
