@@ -41,6 +41,8 @@ from engine.store.vault import VaultPlace
 _GIB = 1 << 30
 #: what a commit writes besides its rows: index pages, ledger, headers
 _COMMIT_OVERHEAD_BYTES = 64_000
+#: the code of what concerns a damaged old file
+SET_ASIDE = "STO-002"
 
 
 class Transaction:
@@ -290,12 +292,18 @@ class Core:
             chore = self._chores.pop(key) if key is not None else None
         if key is None or chore is None:
             return False
+        days = self.days
         try:
             goes_on = chore()
         except StoreFull:
             # Nothing is wrong but the room: tried again after the next commit that succeeds.
             self._postponed[key] = chore
             goes_on = False
+        except MedbusError as error:
+            if self.fenced is not None or error.code != SET_ASIDE:
+                raise
+            # Once more without the file that was just set aside; what is about that file is over.
+            goes_on = self.days != days
         if goes_on:
             with self._memory_lock:
                 self._chores.setdefault(key, chore)

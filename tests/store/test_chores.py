@@ -1,0 +1,45 @@
+"""What the store does between commits, and what may go wrong there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from engine.store.sqlite_store import SqliteStore
+from tests.store.builders import (
+    NEXT_DAY,
+    accept,
+    arrival,
+    delivery,
+    due,
+    ids,
+    key,
+    refused,
+    settle,
+    settle_down,
+    states,
+)
+from tests.store.test_crashes import SETTINGS
+
+
+def test_a_damaged_old_day_does_not_stop_what_walks_over_all_days(tmp_path: Path) -> None:
+    """Followers of today are held although an old file turns out to be damaged on the way."""
+    folder = tmp_path / "d"
+    store = SqliteStore(folder, settings=SETTINGS)
+    same = {"order_keys": (key(1),)}
+    accept(store, *[arrival(n, delivery(**same)) for n in range(1, 40)])
+    accept(store, *[arrival(n, delivery(**same), day=NEXT_DAY, control_id=f"N{n}") for n in (1, 2)])
+    settle_down(store)
+    store.close()
+    store = SqliteStore(folder, settings=SETTINGS)
+    settle_down(store)
+    with open(folder / "messages" / "2026-11-21.db", "r+b") as file:
+        size = file.seek(0, 2)
+        file.seek(8192)
+        file.write(bytes(size - 8192))
+    store._core.readers.close_all()
+    settle(store, refused(f"{NEXT_DAY}-1.1", "hold_key"))
+    settle_down(store)
+    assert [alarm.code for alarm in store.alarms()] == ["STO-002"]
+    assert states(store, *ids(1, 2, day=NEXT_DAY)) == ["parked", "held"]
+    assert due(store) == []
+    store.close()
