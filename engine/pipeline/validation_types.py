@@ -45,4 +45,4 @@ Matches = Callable[[str], object]
 def shape_of(datatype: str) -> Matches | None:
     """Return a test for values of *datatype*; None where anything may stand."""
     shape = _SHAPES.get(datatype)
-    return None if shape is None else re.compile(shape).fullmatch
+    return None if shape is None else re.compile(shape, re.ASCII).fullmatch
