@@ -204,6 +204,8 @@ def _tell_routes(desk: Desk, message: StoredMessage, outbound: str) -> str:
         told.append(f"{result.route}: {word}, {reason}" if reason else f"{result.route}: {word}")
     if told:
         return "; ".join(told)
+    if message.replay_of:
+        return f"a replay of {message.replay_of} that was not for {outbound}"
     return f"no route from {message.inbound} goes to {outbound}"
 
 

@@ -434,13 +434,17 @@ def test_a_parked_merge_lets_both_lanes_go_on() -> None:
 
 
 def test_the_rate_is_kept_over_all_lanes() -> None:
-    """rate: 2/s sends no more than its burst and two a second after it."""
+    """rate: 2/s sends two in each second, also in the first, however long it was idle before."""
     bench = Bench(rate_per_s=2.0).start(*(due(n) for n in range(1, 20)))
-    for _ in range(60):
-        if bench.senders[0].attempt is not None:
-            bench.senders[0].end("AA")
-        bench.reactor.advance(0.05)
-    assert 7 <= len(bench.sent) <= 9
+    seen = []
+    for _ in range(3):
+        for _ in range(20):
+            if bench.senders[0].attempt is not None:
+                bench.senders[0].end("AA")
+            bench.reactor.advance(0.05)
+        seen.append(len(bench.sent))
+    assert seen[0] in (2, 3)
+    assert seen[2] in (6, 7)
 
 
 def test_expired_deliveries_are_not_sent() -> None:
