@@ -111,7 +111,8 @@ def _find_hits(identifiers: Identifiers, plain: str, output: bytes) -> Iterator[
     if "\rADD|" in plain or "\nADD|" in plain:
         # ADD goes on where the field before it stopped, in the middle of a name if need be.
         yield from _search(identifiers, _CONTINUED.sub("", plain), "continuation")
-    lines = _WRAPPED.findall(plain)
+    has_lines = plain.count("NTE|") + plain.count("|TX|") + plain.count("|FT|") > 1
+    lines = _WRAPPED.findall(plain) if has_lines else ()
     if len(lines) > 1:
         yield from _search_lines(identifiers, "".join(lines))
     yield from _search_bytes(identifiers, output)

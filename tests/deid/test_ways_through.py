@@ -161,3 +161,23 @@ def test_an_oid_or_a_time_is_no_bank_card(text: str) -> None:
     assert text.encode() in output
     assert not is_bank_card("20220218153500")
     assert is_bank_card("4111111111111111")
+
+
+@pytest.mark.parametrize("name", ["safe_harbor", "limited_dataset", "china_pipl", "test_data"])
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("^ADT_A01|", "^ADT_A01^Rutherford|"),
+        ("|P|", "|P^Rutherford|"),
+        ("|2.5.1\n", "|2.5.1^Rutherford\n"),
+        ("|2.5.1\n", "|2.5.1||||||UNICODE UTF-8~Rutherford\n"),
+        ("PID|1||8800123456", "SFT|Rutherford^L||x|Rutherford|\nPID|1||8800123456"),
+        ("PID|1||8800123456", "PID|1|Rutherford|8800123456"),
+    ],
+)  # fmt: skip
+def test_what_the_header_hides_does_not_leave(name: str, before: str, after: str) -> None:
+    """A name in a field that controls how a message is read is taken out, or stops the output."""
+    text = HEAD + LATIN
+    assert before in text
+    message, _, leaks = run(profile(name), text.replace(before, after, 1))
+    assert b"utherford" not in message.encode() or any(leak.hard for leak in leaks)
