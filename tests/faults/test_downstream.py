@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import datetime
 import ssl
 import threading
 from pathlib import Path
@@ -259,9 +260,13 @@ def test_poison_message(tmp_path: Path) -> None:
         assert it.receiver.control_ids() == ["F1", "F1", "F1", "F2", "F3"]
 
 
-@fault(30, "downstream TLS: unknown CA, wrong name", "refused, the queue keeps, then delivered")
-@pytest.mark.parametrize("name", ["elsewhere.example", "127.0.0.1"])
-def test_downstream_tls(tmp_path: Path, name: str) -> None:
+@fault(
+    30,
+    "downstream TLS: unknown CA, wrong name, expired certificate",
+    "refused, the queue keeps, then delivered",
+)
+@pytest.mark.parametrize("wrong_in", ["name", "issuer", "time"])
+def test_downstream_tls(tmp_path: Path, wrong_in: str) -> None:
     """A receiver whose certificate does not hold gets nothing; one whose does gets the queue."""
     import socket
 
@@ -269,8 +274,10 @@ def test_downstream_tls(tmp_path: Path, name: str) -> None:
     (tmp_path / "site").mkdir(parents=True)
     right.cert_pem.write_to_path(str(tmp_path / "site" / "ca.pem"))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    issuer = wrong if name == "127.0.0.1" else right
-    issuer.issue_cert(name).configure_cert(context)
+    issuer = wrong if wrong_in == "issuer" else right
+    name = "elsewhere.example" if wrong_in == "name" else "127.0.0.1"
+    long_ago = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC) if wrong_in == "time" else None
+    issuer.issue_cert(name, not_before=long_ago, not_after=long_ago).configure_cert(context)
     good = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     right.issue_cert("127.0.0.1").configure_cert(good)
     current = [context]
