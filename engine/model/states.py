@@ -107,12 +107,19 @@ class ParkCode(StrEnum):
 class AttemptOutcome(StrEnum):
     """How one try to deliver ended."""
 
+    #: the receiver took it (a positive ack, or for files: written)
     ACKED = "acked"
+    #: the receiver answered with a negative ack (AE, AR, CE, CR)
     NACK = "nack"
+    #: no answer came in time; the receiver may or may not have it
     TIMEOUT = "timeout"
+    #: there was no connection, or the file could not be written: nothing was sent
     REFUSED = "refused"
+    #: the connection ended before the answer came; the receiver may or may not have it
     BROKEN = "broken"
+    #: only acks for other messages came in time (MSA-2 is not our MSH-10)
     MISMATCH = "mismatch"
+    #: what came back is not a readable ack
     GARBAGE = "garbage"
 
 

@@ -197,3 +197,11 @@ def test_the_validation_profile_of_the_language_page_is_one() -> None:
     assert tree.findings == []
     assert isinstance(tree.root, dict)
     assert parse_validation_profile(tree.root)[1] == []
+
+
+def test_every_state_says_what_it_means() -> None:
+    """docs/states.md has no row that leaves a reader with a bare word."""
+    page = next(page for page in render.pages() if page.name == "states.md").read_text()
+    rows = re.findall(r"^\| `(\w+)` \|(.*)\|$", page, re.M)
+    assert "garbage" in dict(rows)
+    assert [value for value, about in rows if not about.strip()] == []
