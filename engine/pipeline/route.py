@@ -178,6 +178,8 @@ class _Work:
             looked_at = ", ".join(str(path) for path in route.when.paths) if route.when else ""
             self._park(route, park._replace(path=park.path or looked_at))
             return
+        if recorder is not None:
+            recorder.routes_begun.add(route.name)
         try:
             if route.steps:
                 run.message = cleaned.message.copy()

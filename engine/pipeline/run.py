@@ -90,7 +90,7 @@ class Run:
         self.turns = 0
         #: why a filter step stopped it
         self.stop_reason = ""
-        #: table rows that were found, where somebody wants to know; else None
+        #: table rows that were found (0: none was), where somebody wants to know; else None
         self.rows_used: list[tuple[str, int]] | None = None
 
     @property
@@ -290,10 +290,10 @@ class Run:
                 raise StepFailed(f"there is no {path.segment}{selector} to write to", str(path))
         return [self.insert_after(None, path.segment)]
 
-    def note_row(self, table: Table, row: tuple[str, ...]) -> None:
-        """Remember which row of a table was used, where coverage is wanted."""
+    def note_row(self, table: Table, row: tuple[str, ...] | None) -> None:
+        """Remember which row of a table was used, None for a miss, where coverage is wanted."""
         if self.rows_used is not None:
-            self.rows_used.append((table.name, table.line_of(row)))
+            self.rows_used.append((table.name, 0 if row is None else table.line_of(row)))
 
     def turn(self) -> None:
         """Count one turn of a template's loop; raises StepFailed when there are too many."""

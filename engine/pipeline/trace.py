@@ -54,6 +54,8 @@ class StepRecord:
     decision: Decision | None = None
     #: alternative of a choose that was taken, from 1; 0 where none was
     branch: int = 0
+    #: what its look-ups came to: hit, miss
+    lookups: frozenset[str] = frozenset()
     log: tuple[str, ...] = ()
 
 
@@ -64,10 +66,13 @@ class Recorder:
     records: list[StepRecord] = field(default_factory=list)
     #: what each route's own `when` looked at, where it was not met
     route_decisions: dict[str, Decision] = field(default_factory=dict)
-    #: (table, row number) of every look-up that found something
+    #: routes whose own `when` was met, or that have none
+    routes_begun: set[str] = field(default_factory=set)
+    #: (table, row number) of every look-up that found something; row 0 where one found nothing
     rows_used: list[tuple[str, int]] = field(default_factory=list)
     _place: tuple[str, str] = ("", "")
-    _open: list[StepRecord] = field(default_factory=list)
+    #: steps that have begun, each with how many look-ups there were before it
+    _open: list[tuple[StepRecord, int]] = field(default_factory=list)
 
     def enter(self, place: str, owner: str) -> None:
         """The steps that follow belong to *owner*."""
@@ -87,13 +92,19 @@ class Recorder:
         record = self._record(step, run, "run")
         record.before = run.snapshot()
         self.records.append(record)
-        self._open.append(record)
+        self._open.append((record, len(self.rows_used)))
         return record
 
     def end(self, record: StepRecord, run: Run, outcome: str) -> None:
         """The step is done: run, filtered or failed."""
-        while self._open and self._open.pop() is not record:
-            pass
+        before = 0
+        while self._open:
+            last, before = self._open.pop()
+            if last is record:
+                break
+        if record.kind == "lookup":
+            used = self.rows_used[before:]
+            record.lookups = frozenset(["hit" if row else "miss" for _, row in used])
         record.outcome = outcome
         if outcome != "failed":
             record.after = run.snapshot()
@@ -101,12 +112,12 @@ class Recorder:
     def note_branch(self, number: int) -> None:
         """The choose step at hand took alternative *number*."""
         if self._open:
-            self._open[-1].branch = number
+            self._open[-1][0].branch = number
 
     def note_log(self, lines: Sequence[str]) -> None:
         """The Python step at hand logged *lines*."""
         if self._open:
-            self._open[-1].log += tuple(lines)
+            self._open[-1][0].log += tuple(lines)
 
     def _record(self, step: Step, run: Run, outcome: str) -> StepRecord:
         place, owner = self._place

@@ -304,13 +304,40 @@ def test_coverage_names_what_no_test_touched() -> None:
     assert measured.counts == {
         "routes": (1, 2),
         "steps": (3, 5),
-        "branches": (1, 2),
+        "branches": (3, 6),
         "rows": (1, 2),
     }
     assert [(str(loaded.mark_of(p.loc)), p.what) for p in measured.untouched] == [
         (f"{ADT}:15:13", "alternative 2 of step 1 of route adt_to_lis"),
         (f"{ADT}:15:20", "step 1.2.1 (set) of route adt_to_lis"),
+        (f"{ADT}:16:17", "step 2 of route adt_to_lis: the value is not found in the table sex"),
         (f"{ADT}:17:9", "step 3 (clear) of route adt_to_lis"),
+        (f"{ADT}:18:15", "step 3 of route adt_to_lis: its when is met"),
         (f"{ADT}:20:3", "route never"),
         ("transforms/tables/sex.csv:2:1", "row M of the table sex"),
     ]
+
+
+def test_coverage_counts_both_ways_of_a_condition_and_of_a_look_up() -> None:
+    """A `when` that was only ever met, or a look-up that never missed, is half tested."""
+    steps = "- lookup: {path: PID-8, table: sex, miss: keep}\n- each: OBX\n  steps:\n"
+    steps += "    - lookup: {keys: {hl7: OBX-5}, table: sex, set: {OBX-6: lis}, miss: clear}\n"
+    steps += "      when: OBX-2 == 'ST'\n"
+    channels = with_steps(steps).replace("    to: lis\n", "    when: PID-8\n    to: lis\n", 1)
+    more = {"transforms/tables/sex.csv": "hl7,lis\nM,1\nF,2\n"}
+    header = r"MSH|^~\\&|HIS|H|LIS|H|20261101||ADT^A01|1|P|2.5\nPID|||||||| M\n".replace(" ", "")
+
+    def missing(segments: str) -> list[str]:
+        body = f'send: {{to: his, inline: "{header}{segments}"}}\nexpect: {{ack: AA}}'
+        loaded = load(channels, body, **more)
+        untouched = measure_coverage(loaded.partial, run(loaded)).untouched
+        return sorted(part.what for part in untouched if part.kind == "branches")
+
+    half = [
+        "route adt_to_lis: its when is not met",
+        "step 1 of route adt_to_lis: the value is not found in the table sex",
+        "step 2.1 of route adt_to_lis: its when is not met",
+        "step 2.1 of route adt_to_lis: the value is not found in the table sex",
+    ]
+    assert missing("OBX|1|ST|||M") == half
+    assert missing(r"OBX|1|ST|||M\nOBX|2|ST|||X\nOBX|3|NM|||1") == half[:2]

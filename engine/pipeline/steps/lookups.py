@@ -87,9 +87,9 @@ def _in_place(builder: Builder, model: StepModel, table: Table, day: Day) -> Act
             # Nothing was sent, or the sender says to delete: there is nothing to translate.
             return
         row = table.find(keys, (text,), day(run))
+        run.note_row(table, row)
         if row is not None:
             write(table.cell(row, column))
-            run.note_row(table, row)
         else:
             _missed(miss, table, str(path), write)
 
@@ -123,11 +123,11 @@ def _by_keys(builder: Builder, model: StepModel, table: Table, day: Day) -> Act 
     def act(run: Run) -> None:
         values = [str(run.read(path)) for path in paths]
         row = table.find(columns, values, day(run))
+        run.note_row(table, row)
         if row is None:
             for path, _ in targets:
                 _missed(miss, table, shown, lambda text: run.write_text(path, text))  # noqa: B023
             return
-        run.note_row(table, row)
         for path, column in targets:
             run.write_text(path, table.cell(row, column))
 
