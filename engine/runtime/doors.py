@@ -69,8 +69,15 @@ class Doors:
         self._budget = budget
         self.doors: dict[str, Door] = {}
 
-    async def apply(self, configuration: Configuration, paused: frozenset[str]) -> None:
-        """Make the doors those of *configuration*: new, changed, gone; others stay open."""
+    async def apply(
+        self, configuration: Configuration, paused: Callable[[], frozenset[str]]
+    ) -> None:
+        """
+        Make the doors those of *configuration*: new, changed, gone; others stay open.
+
+        Args:
+            paused: tells which are paused at the moment one opens.
+        """
         wanted = configuration.site.inbound
         for name in [name for name in self.doors if name not in wanted]:
             await self._close(self.doors.pop(name))
@@ -87,7 +94,7 @@ class Doors:
                 await self._close(door)
             seams = replace(self._seams, respond=partial(self._respond, name))
             door = Door(name, model, InboundChannel(name, acceptance, seams))
-            door.is_paused = name in paused
+            door.is_paused = name in paused()
             self.doors[name] = door
             self.open(door)
 

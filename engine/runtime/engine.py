@@ -148,9 +148,8 @@ class Engine:
         self.reloads.take_snapshot(configuration)
         configuration = self.desk.configuration
         self.writer.start()
-        paused = self.paused()
-        await self.exits.apply(configuration, paused)
-        await self.doors.apply(configuration, paused)
+        await self.exits.apply(configuration)
+        await self.doors.apply(configuration, self.paused)
         failed = [door for door in self.doors.doors.values() if door.problem]
         if failed:
             raise MedbusError(

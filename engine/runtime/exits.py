@@ -78,7 +78,7 @@ class Exits:
         self._readers = ThreadPoolExecutor(4, thread_name_prefix="lane-reader")
         self.exits: dict[str, Exit] = {}
 
-    async def apply(self, configuration: Configuration, paused: frozenset[str]) -> None:
+    async def apply(self, configuration: Configuration) -> None:
         """Make the channels those of *configuration*: new, changed, gone; others go on."""
         wanted = configuration.site.outbound
         changed = [
@@ -90,9 +90,9 @@ class Exits:
         # Side by side: one receiver that takes its time must not delay the others' change.
         await asyncio.gather(*(self.close(name) for name in (*gone, *changed)))
         for name in changed:
-            await self._open(name, wanted[name], is_paused=name in paused)
+            await self._open(name, wanted[name])
 
-    async def _open(self, name: str, model: Outbound, *, is_paused: bool) -> None:
+    async def _open(self, name: str, model: Outbound) -> None:
         engine = self._engine
         channel = build_outbound(
             name,
@@ -107,7 +107,8 @@ class Exits:
             lambda: [engine.store.lane_open(name, lane, lanes) for lane in range(lanes)]
         )
         self.exits[name] = Exit(model, channel)
-        channel.start(tokens, is_paused=is_paused)
+        # Asked now: an operator may have paused it while its predecessor came to an end.
+        channel.start(tokens, is_paused=name in engine.paused())
 
     def _seams(self) -> LaneSeams:
         engine = self._engine

@@ -164,11 +164,10 @@ class Reloads:
     def _put(self, configuration: Configuration) -> None:
         engine = self._engine
         engine.desk.configuration = configuration
-        paused = engine.paused()
 
         async def switch() -> None:
-            await engine.exits.apply(configuration, paused)
-            await engine.doors.apply(configuration, paused)
+            await engine.exits.apply(configuration)
+            await engine.doors.apply(configuration, engine.paused)
 
         engine.on_loop(switch)
 

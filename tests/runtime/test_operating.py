@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import signal
+import threading
 
 from tests.runtime.running import CHANNELS, Sender, Site, adt
 
@@ -368,6 +369,22 @@ def test_a_taken_port_keeps_the_engine_from_starting_and_says_which(site: Site) 
         code, _, err = site.run("run")
     assert code == 1
     assert f"cannot listen on 127.0.0.1:{port}" in err
+
+
+def test_a_pause_during_a_reload_counts(site: Site) -> None:
+    """If this failed, a channel paused while its last try ran out would go on after the reload."""
+    site.receiver.answer = lambda body: ""
+    site.start()
+    site.send(adt("C1", "7"))
+    site.wait(lambda: site.receiver.ids() == ["C1"])
+    site.write_channels(CHANNELS.replace("lanes: 2", "lanes: 3"))
+    reload = threading.Thread(target=site.run, args=("reload",))
+    reload.start()
+    site.wait(lambda: "reload" in [row["verb"] for row in site.json("audit", "list")["items"]])
+    assert site.run("pause", "lis", "--reason", "upgrade")[0] == 0
+    reload.join()
+    assert site.outbound()["lanes"] == 3
+    assert site.outbound()["state"] == "paused"
 
 
 def test_a_bad_certificate_in_a_reload_leaves_the_channel_running(site: Site) -> None:
