@@ -319,7 +319,7 @@ def led_by(structure: StructureNode, segment: str) -> frozenset[str]:
     for member in structure.members:
         if member.is_group:
             if _leads(member, segment):
-                found |= _names_below(member)
+                found |= names_in(member)
             found |= led_by(member, segment)
     return frozenset(found)
 
@@ -334,11 +334,24 @@ def _leads(group: StructureNode, segment: str) -> bool:
     return False
 
 
-def _names_below(node: StructureNode) -> set[str]:
+def names_in(node: StructureNode) -> frozenset[str]:
+    """Return the segments of a structure or group, those of its groups included."""
     names: set[str] = set()
     for member in node.members:
-        names |= _names_below(member) if member.is_group else {member.name}
-    return names
+        names |= names_in(member) if member.is_group else {member.name}
+    return frozenset(names)
+
+
+def repeats_with(structure: StructureNode, segment: str) -> frozenset[str]:
+    """Return the segments of the innermost repeating groups that hold *segment*."""
+    found = frozenset[str]()
+    for member in structure.members:
+        if member.is_group:
+            inner = repeats_with(member, segment)
+            if not inner and member.max_count != 1 and segment in names_in(member):
+                inner = names_in(member)
+            found |= inner
+    return found
 
 
 def _count(node: StructureNode, segment: str, times: int, counts: list[int]) -> bool:

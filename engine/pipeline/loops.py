@@ -6,8 +6,9 @@ from collections.abc import Iterable, Sequence
 
 from engine.hl7.path import FIRST, Path, parse_path
 from engine.hl7.segment import Segment
+from engine.pipeline.groups import whole_groups
 from engine.pipeline.run import Run
-from engine.pipeline.scope import Loop, Scope, choose_segments, group_segments
+from engine.pipeline.scope import Loop, Scope, choose_segments
 
 
 class Element(int):
@@ -40,7 +41,7 @@ def scopes_of_segments(run: Run, path: Path) -> list[Scope]:
 def scopes_of_groups(run: Run, name: str, lead: Iterable[str]) -> list[Scope]:
     """Return one scope per group that *name* begins."""
     around = _around(run)
-    groups = group_segments(around, name, lead)
+    groups = whole_groups(run.message, around, name, list(lead))
     if not groups:
         return []
     loop = Loop(around, groups[0][0])

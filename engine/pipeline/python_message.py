@@ -22,9 +22,9 @@ from engine.hl7.errors import PathError
 from engine.hl7.message import Message
 from engine.hl7.path import parse_path
 from engine.hl7.segment import Segment
+from engine.pipeline.groups import whole_groups
 from engine.pipeline.numbers import find_number
 from engine.pipeline.python_modules import SiteModules, modules_of
-from engine.pipeline.scope import group_segments
 
 _MOST_LOG_LINES = 100
 _LONGEST_LOG_LINE = 1_000
@@ -136,7 +136,7 @@ class PythonMessage(_Reading):
 
     def groups(self, name: str, lead: Sequence[str] = ()) -> list[PythonGroup]:
         """Return the groups that each *name* begins, with *lead* segments right before it."""
-        found = group_segments(self._message.segments(), name, lead)
+        found = whole_groups(self._message, self._message.segments(), name, lead)
         return [PythonGroup(segments) for segments in found]
 
     def get_all(self, path: str) -> list[str]:

@@ -252,6 +252,45 @@ def test_what_stands_behind_the_last_group_does_not_move_with_it() -> None:
     assert names == ["MSH", "PID", "NK1", "NK1", "NTE", "PV1", "IN1", "IN2", "IN1", "ZXX"]
 
 
+BEHIND = (
+    "MSH|^~\\&|L|L|E|L|20261101||ADT^A01|1|P|2.5\rPID|1||1\r"
+    "NK1|1|a\rNTE|1||of a\rNK1|2|b\rZNK|1\rPV1|1|I\rIN1|1|x\rIN2|1\rZXX|1\r"
+)
+
+
+def test_the_last_group_of_a_loop_ends_where_the_structure_says() -> None:
+    """PV1-2 behind the last NK1 is not the relative's; a Z segment behind it is."""
+    steps = [{"each": {"group": "NK1"}, "steps": [{"drop_segments": ["PV1", "ZNK", "IN2"]}]},
+             {"each": {"group": "IN1"}, "steps": [{"drop_segments": ["IN2"]}]}]  # fmt: skip
+    names = output(steps, BEHIND).segment_names()
+    assert names == ["MSH", "PID", "NK1", "NTE", "NK1", "PV1", "IN1", "ZXX"]
+
+
+@pytest.mark.parametrize(("header", "shared"), [(["PID"], []), (["PID", "PV1"], ["PV1"])])
+def test_what_stands_behind_the_last_part_goes_with_all_parts_or_none(
+    header: list[str], shared: list[str]
+) -> None:
+    """The PV1 behind the last NK1 is no more of the second relative than of the first."""
+    made = routed([{"split": {"group": "NK1", "header": header}}], BEHIND).deliveries
+    names = [[line[:3] for line in (one.body or b"").decode().split("\r")[:-1]] for one in made]
+    assert names == [
+        ["MSH", "PID", "NK1", "NTE", *shared],
+        ["MSH", "PID", "NK1", "ZNK", *shared],
+    ]
+
+
+def test_an_order_group_keeps_all_that_repeats_with_it() -> None:
+    """In an ORM the DG1 and FT1 behind the last OBR are of that order."""
+    text = (
+        "MSH|^~\\&|L|L|E|L|20261101||ORM^O01|1|P|2.5\rPID|1||1\rORC|NW\rOBR|1\rORC|NW\rOBR|2\r"
+        "DG1|1\rOBX|1\rFT1|1\r"
+    )
+    made = routed([{"split": {"group": "OBR", "lead": ["ORC"]}}], text).deliveries
+    assert (made[1].body or b"").decode().split("\r")[1:-1] == [
+        "ORC|NW", "OBR|2", "DG1|1", "OBX|1", "FT1|1",
+    ]  # fmt: skip
+
+
 def test_orders_with_their_common_order_segment_are_sorted_together() -> None:
     """The ORC right before each OBR moves with it."""
     done = output([{"sort": {"segment": "OBR", "by": "OBR-1", "order": "descending"}}], ORU)

@@ -10,10 +10,11 @@ from engine.hl7.path import Path, parse_path
 from engine.pipeline.expressions import Expression
 from engine.pipeline.failures import LanguageError
 from engine.pipeline.filter_specs import Kind
+from engine.pipeline.groups import whole_groups
 from engine.pipeline.known import nearest
 from engine.pipeline.loops import scopes_of_groups, scopes_of_segments
 from engine.pipeline.run import Run
-from engine.pipeline.scope import Scope, group_segments
+from engine.pipeline.scope import Scope
 from engine.pipeline.steps.base import Block, Step, Steps, run_steps
 from engine.pipeline.steps.builder import Builder, loc_of
 from engine.pipeline.template_checks import parse_target
@@ -173,19 +174,24 @@ def build_split(
     def split(run: Run, recorder: Recorder | None) -> Steps:
         yield from ()
         segments = run.message.segments()
-        groups = group_segments(segments, group, leads)
+        groups = whole_groups(run.message, segments, group, leads)
         if not groups:
             return [run]
         first = segments.index(groups[0][0])
         top = [segment for segment in segments[:first] if segment.name in header]
-        if len(groups) == 1 and len(top) + len(groups[0]) == len(segments):
+        # What the parts share can also stand behind the last group: the PV1 behind the NK1.
+        behind = segments[segments.index(groups[-1][-1]) + 1 :]
+        above = {segment.name for segment in segments[:first]}
+        tail = [s for s in behind if s.name in header and s.name not in above]
+        if len(groups) == 1 and len(top) + len(groups[0]) + len(tail) == len(segments):
             return [run]
         shared = run.message.copy()
         shared.set_segments([segment.clone(shared) for segment in top])
         parts = []
         for part, members in enumerate(groups, 1):
             message = shared.copy()
-            message.set_segments([*message.segments(), *(s.clone(message) for s in members)])
+            own = [s.clone(message) for s in (*members, *tail)]
+            message.set_segments([*message.segments(), *own])
             one = run.branch(message)
             one.part = part
             parts.append(one)

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import lru_cache
 from itertools import pairwise
 from typing import Any
 
 from engine.config.models.steps import StepModel
-from engine.hl7.definitions import definitions, led_by
 from engine.hl7.errors import PathError
-from engine.hl7.header import Header
 from engine.hl7.path import Path, parse_field_path
 from engine.hl7.segment import Segment
+from engine.pipeline.groups import followers
 from engine.pipeline.loops import scopes_of_segments
 from engine.pipeline.numbers import find_number
 from engine.pipeline.run import Run
@@ -155,7 +153,7 @@ def build_sort(builder: Builder, model: StepModel) -> Act | None:
         groups = group_segments(around, name, _lead_of(around, name))
         if len(groups) < 2:
             return
-        known = _followers(run.message.header, name)
+        known = followers(run.message.header, name)
         for region in _regions(around, groups):
             region[-1] = _without_tail(region, known | {name})
             keys = _keys(run, around, region, paths)
@@ -188,17 +186,6 @@ def _without_tail(region: list[list[Segment]], known: frozenset[str]) -> list[Se
     last = region[-1]
     foreign = (at for at, segment in enumerate(last) if segment.name not in others)
     return last[: next(foreign, len(last))]
-
-
-def _followers(header: Header, name: str) -> frozenset[str]:
-    kind = (header.message_code, header.trigger, header.structure)
-    return _followers_in(kind, header.version, name)
-
-
-@lru_cache(maxsize=1024)
-def _followers_in(kind: tuple[str, str, str], version: str, name: str) -> frozenset[str]:
-    structure = definitions(version).structure_for(*kind)
-    return frozenset() if structure is None else led_by(structure, name)
 
 
 def _keys(
