@@ -67,12 +67,13 @@ class Transaction:
         outbound: str,
         before: DeliveryState | None,
         after: DeliveryState | None,
+        count: int = 1,
     ) -> None:
-        """Count a delivery that appears, changes state, or goes to another channel."""
+        """Count deliveries that appear, change state, or go to another channel."""
         if before is not None:
-            self.depths[outbound, self.file.day, before] -= 1
+            self.depths[outbound, self.file.day, before] -= count
         if after is not None:
-            self.depths[outbound, self.file.day, after] += 1
+            self.depths[outbound, self.file.day, after] += count
 
 
 class Core:

@@ -8,6 +8,7 @@ commits, in order. After a crash ``resume`` goes on from what the rows say.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -39,7 +40,9 @@ SELECT DISTINCT key1, NULL FROM deliveries
 WHERE state = 'held' AND outbound = ? AND multi = 0 AND key1 IS NOT NULL
 UNION ALL
 SELECT key1, keys FROM deliveries WHERE state = 'held' AND outbound = ? AND multi = 1"""
-_MOVE = "UPDATE deliveries SET state = ? WHERE id = ? AND state = ?"
+_MOVE = """
+UPDATE deliveries SET state = ?
+WHERE id IN (SELECT value FROM json_each(?)) AND state = ? RETURNING id"""
 
 
 class _Row(NamedTuple):
@@ -189,13 +192,17 @@ class Followers:
         after: DeliveryState,
     ) -> None:
         with self._core.transaction(day) as transaction:
-            for row in rows:
-                moved = transaction.connection.execute(
-                    _MOVE, (after.value, row.id, before.value)
-                ).rowcount
-                if moved:
-                    transaction.tally.move(row.inbound, row.flow, before, after)
-                    transaction.move(outbound, before, after)
+            ids = json.dumps([row.id for row in rows])
+            moved = {
+                found[0]
+                for found in transaction.connection.execute(
+                    _MOVE, (after.value, ids, before.value)
+                ).fetchall()
+            }
+            flows = Counter((row.inbound, row.flow) for row in rows if row.id in moved)
+            for (inbound, flow), count in flows.items():
+                transaction.tally.move(inbound, flow, before, after, count)
+            transaction.move(outbound, before, after, len(moved))
         self._core.failpoint("followers.slice")
         if after is DeliveryState.PENDING:
             self._core.ready.add(outbound)

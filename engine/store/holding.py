@@ -31,6 +31,8 @@ def split_keys(blob: bytes | None) -> Keys:
     """Return the order keys of a stored row."""
     if not blob:
         return ()
+    if len(blob) == 8:
+        return (blob,)
     return tuple(blob[start : start + 8] for start in range(0, len(blob), 8))
 
 

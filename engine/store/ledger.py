@@ -59,11 +59,18 @@ class Tally:
         self.counts[inbound, flow, "created"] += 1
         self.counts[inbound, flow, STATE_COUNTERS[state]] += 1
 
-    def move(self, inbound: str, flow: str, before: DeliveryState, after: DeliveryState) -> None:
-        """Count a delivery that changes its state."""
+    def move(
+        self,
+        inbound: str,
+        flow: str,
+        before: DeliveryState,
+        after: DeliveryState,
+        count: int = 1,
+    ) -> None:
+        """Count deliveries that change their state."""
         if before is not after:
-            self.counts[inbound, flow, STATE_COUNTERS[before]] -= 1
-            self.counts[inbound, flow, STATE_COUNTERS[after]] += 1
+            self.counts[inbound, flow, STATE_COUNTERS[before]] -= count
+            self.counts[inbound, flow, STATE_COUNTERS[after]] += count
 
     def write(self, connection: Connection) -> None:
         """Add everything to the kept counters, in the caller's transaction."""
