@@ -334,7 +334,14 @@ class InboundChannel:
 
     def _make_awaited_ack(self, awaited: Awaited, code: str, text: str) -> bytes:
         if code == "AA" and awaited.answer:
-            answer = self._seams.respond(awaited.route, awaited.body, awaited.answer, awaited.facts)
+            try:
+                answer = self._seams.respond(
+                    awaited.route, awaited.body, awaited.answer, awaited.facts
+                )
+            except Exception:  # noqa: BLE001 - whatever it is, it is told
+                # The message is delivered: its sender must hear that, and the lane must go on.
+                _log.exception("a response could not be made", extra={"inbound": self.name})
+                answer = None
             if answer is not None:
                 return answer
         header = self.acceptance.find_header(awaited.body)

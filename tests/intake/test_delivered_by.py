@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -43,6 +44,19 @@ def test_aa_once_delivered() -> None:
     assert reply.field("MSA", 2) == "X1"
     assert [given.ack for given in bench.writer.acks_given] == [reply.ack]
     assert bench.clock.getDelayedCalls() == []
+
+
+def test_a_response_that_fails_is_a_plain_ack(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever goes wrong on the way back, the sender hears AA and the lane goes on."""
+    bench = make()
+
+    def respond(*facts: object) -> bytes:
+        raise KeyError("nobody expected this")
+
+    monkeypatch.setattr(bench.channel, "_seams", replace(bench.channel._seams, respond=respond))
+    reply = bench.send(ADT % b"X1")
+    settle(bench, DeliveryState.DELIVERED)
+    assert code(reply) == "AA"
 
 
 @pytest.mark.parametrize("state", [DeliveryState.PARKED, DeliveryState.CANCELLED])
