@@ -173,7 +173,10 @@ def _prepare(settings: Settings, folder: Path) -> dict[str, str]:
         "PATH": f"{Path(_MEDBUS).parent}:{os.environ.get('PATH', '')}",
         "PYTHONUNBUFFERED": "1",
     }
-    lines = [f"export {name}={shlex.quote(shown[name])}" for name in shown if name != "PATH"]
+    # Ports of one's own, and whatever else this site was told by the environment.
+    told = {name: os.environ[name] for name in sorted(os.environ) if name.startswith("MEDBUS_")}
+    exported = {**told, **shown}
+    lines = [f"export {name}={shlex.quote(exported[name])}" for name in exported if name != "PATH"]
     lines.append(f'export PATH={shlex.quote(str(Path(_MEDBUS).parent))}:"$PATH"')
     (folder / "activate").write_text("\n".join(lines) + "\n")
     return {**os.environ, **shown}
