@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from engine.config.models.units import format_duration
 from engine.hl7.errors import Hl7Error
 from engine.model.errors import MedbusError
 from engine.model.records import StoredDelivery, StoredMessage
@@ -145,11 +146,11 @@ def tell_why(desk: Desk, message: StoredMessage, outbound: str) -> str:
         return f"a duplicate of {message.duplicate_of}"
     mine = [d for d in message.deliveries if d.outbound == outbound]
     if mine:
-        return "; ".join(_tell_delivery(desk, delivery) for delivery in mine)
+        return "; ".join(_tell_delivery(desk, message, delivery) for delivery in mine)
     return _tell_routes(desk, message, outbound)
 
 
-def _tell_delivery(desk: Desk, delivery: StoredDelivery) -> str:
+def _tell_delivery(desk: Desk, message: StoredMessage, delivery: StoredDelivery) -> str:
     zone = desk.configuration.site.timezone
     told = f"{delivery.delivery_id} by {delivery.route}: {delivery.state}"
     if delivery.settled_at:
@@ -158,8 +159,32 @@ def _tell_delivery(desk: Desk, delivery: StoredDelivery) -> str:
         blocker = find_blocker(desk, delivery)
         if blocker is not None:
             told += f" behind {blocker.delivery_id}, {blocker.state}: {note_of(blocker)}"
+    if delivery.state is DeliveryState.EXPIRED:
+        told += f", {_tell_expiry(desk, message, delivery)}"
     note = note_of(delivery)
     return f"{told}, {note}" if note else told
+
+
+def _tell_expiry(desk: Desk, message: StoredMessage, delivery: StoredDelivery) -> str:
+    """Return what ran out, and how the last try ended."""
+    site = desk.configuration.site
+    outbound, inbound = site.outbound.get(delivery.outbound), site.inbound.get(message.inbound)
+    limit = outbound.expire_after if outbound is not None else None
+    age_s = delivery.settled_at - message.received_at
+    if limit is not None and age_s > limit:
+        told = f"older than its expire_after of {format_duration(limit)}"
+    elif inbound is not None and inbound.ack.delivered_by == delivery.outbound:
+        told = "its sender's wait for the answer ran out: ack.timeout of "
+        told += f"{message.inbound} is {format_duration(inbound.ack.timeout)}"
+    else:
+        told = f"{format_duration(round(age_s))} after it came"
+    tries = desk.store.get_attempts(delivery.delivery_id)
+    if not tries:
+        return f"{told}; it was never tried"
+    last = tries[-1].attempt
+    how = " ".join(filter(None, (str(last.outcome), last.code)))
+    why = f", {last.detail}" if last.detail else ""
+    return f"{told}; the last of {delivery.attempts} tries: {how}{why}"
 
 
 def find_blocker(desk: Desk, held: StoredDelivery) -> StoredDelivery | None:

@@ -247,6 +247,22 @@ def test_a_sender_can_wait_for_the_receivers_answer(site: Site) -> None:
     site.wait(lambda: site.outbound()["pending"] == 0)
     states = {m["control_id"]: m["deliveries"] for m in site.json("messages")["items"]}
     assert states["C4"][0]["state"] == "expired"
+    why = site.json("why", "--control-id", "C4", "--to", "lis")["items"][0]["why"]
+    assert "its sender's wait for the answer ran out: ack.timeout of his is 2s" in why
+    assert "the last of" in why
+
+
+def test_why_tells_what_a_delivery_expired_of(site: Site) -> None:
+    """If this failed, `expired` would leave an operator to guess at expire_after."""
+    site.write_channels(CHANNELS.replace("  lis:\n", "  lis:\n    expire_after: 1s\n", 1))
+    site.receiver.close()
+    site.start()
+    assert site.send(adt("C1", "7")) == ["AA"]
+    site.wait(lambda: site.outbound()["pending"] == 0)
+    why = site.json("why", "--control-id", "C1", "--to", "lis")["items"][0]["why"]
+    assert "expired" in why
+    assert "older than its expire_after of 1s" in why
+    assert ": refused" in why
 
 
 def test_a_command_after_a_crash_does_not_hide_what_is_uncertain(site: Site) -> None:
