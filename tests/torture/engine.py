@@ -184,6 +184,11 @@ class Engine:
                 return int(line.split()[1]) / 1024
         return 0.0
 
+    def cpu_s(self) -> float:
+        """Return the processor time the engine has used."""
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     def open_files(self) -> int:
         """Return how many file descriptors the engine has open."""
         return len(os.listdir(f"/proc/{self.pid}/fd"))

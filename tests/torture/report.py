@@ -9,16 +9,27 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 import sys
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[2]
 FIGURES = ROOT / "out" / "torture"
 PAGE = ROOT / "docs" / "reliability.md"
+#: figures with a table of two columns
+_TABLES = {
+    "kills": "kill -9 under load",
+    "backlog": "a receiver that is away",
+    "release": "release of what is held behind one delivery",
+    "prune": "prune of one day",
+}
+#: what a part of the torture leaves
+_FIGURES_OF = {
+    "kills": ("kills",),
+    "faults": ("fault-",),
+    "backlog": ("backlog", "release", "prune"),
+}
 BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
 
 
@@ -35,23 +46,24 @@ def read_figures(prefix: str) -> list[dict[str, Any]]:
     return [json.loads(path.read_text()) for path in sorted(FIGURES.glob(f"{prefix}*.json"))]
 
 
+def forget_figures(part: str) -> None:
+    """Drop what an earlier run of *part* left, so that the report never mixes two runs of it."""
+    for prefix in _FIGURES_OF.get(part, ()):
+        for path in FIGURES.glob(f"{prefix}*.json"):
+            path.unlink()
+
+
 def render() -> str:
     """Return the tables as Markdown."""
+    lines = ["Written by `make torture` from its own output.", ""]
+    lines += _runs(read_figures("part-"))
+    for prefix, title in _TABLES.items():
+        for figures in read_figures(prefix):
+            lines += [f"| {title} | |", "|---|---|"]
+            lines += [f"| {name} | {value} |" for name, value in figures.items()] + [""]
     faults = sorted(read_figures("fault-"), key=lambda row: (row["number"], row["test"]))
     held = sum(row["outcome"] == "held" for row in faults)
     broken = sum(row["outcome"] == "BROKEN" for row in faults)
-    today = datetime.now(UTC).date().isoformat()
-    lines = [
-        f"Written by `make torture` on {today}, {platform.system()} {platform.machine()}, "
-        f"{os.cpu_count()} cores, Python {platform.python_version()}.",
-        "",
-    ]
-    for kills in read_figures("kills"):
-        lines += ["| kill -9 under load | |", "|---|---|"]
-        lines += [f"| {name} | {value} |" for name, value in kills.items()] + [""]
-    for backlog in read_figures("backlog"):
-        lines += ["| a receiver that is away | |", "|---|---|"]
-        lines += [f"| {name} | {value} |" for name, value in backlog.items()] + [""]
     lines += [
         f"Faults: {held} held, {broken} broken, {len(faults) - held - broken} not run.",
         "",
@@ -64,6 +76,21 @@ def render() -> str:
         for row in faults
     ]
     return "\n".join(lines)
+
+
+def _runs(parts: list[dict[str, Any]]) -> list[str]:
+    if not parts:
+        return []
+    lines = [f"{parts[0]['machine']}.", ""]
+    lines += ["| part | run at | commit | minutes | load | fsync p50, p99 ms | outcome |"]
+    lines += ["|---|---|---|---|---|---|---|"]
+    for row in parts:
+        fsync = f"{row['fsync p50 ms']}, {row['fsync p99 ms']}"
+        lines.append(
+            f"| {row['part']} | {row['at']} | {row['commit']} | {row['minutes']} | {row['load']} "
+            f"| {fsync} | {row['outcome']} |"
+        )
+    return [*lines, ""]
 
 
 def main() -> int:
