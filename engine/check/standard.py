@@ -1,6 +1,6 @@
 """
-Names that no version of the standard knows: segments, fields, kinds of message; and paths that are
-written where a value was meant.
+Names that no version of the standard knows: segments, fields and their parts, kinds of message; and
+paths that are written where a value was meant.
 
 Rules of this file: hints, never errors, since senders invent what they like. Names that begin with
 Z are nobody's but the site's, and what stands in a sample message is meant.
@@ -17,7 +17,7 @@ from engine.check.walk import Visit, walk_site
 from engine.config.explain import nearest
 from engine.config.models.site import Site
 from engine.config.models.steps import ChooseArgs, EachArgs
-from engine.hl7.definitions import definitions
+from engine.hl7.definitions import definitions, structure_name
 from engine.hl7.errors import PathError
 from engine.hl7.path import Path, parse_path
 from engine.model.finding import Finding, Loc, Severity
@@ -63,16 +63,48 @@ def _fault(path: Path, sampled: frozenset[str]) -> tuple[str, str] | None:
         return f"no version of HL7 has a segment {name}", fix
     if path.field is not None and path.field > most:
         return f"no version of HL7 has {name}-{path.field}; the last is {name}-{most}", ""
+    return _fault_in_parts(name, path)
+
+
+def _fault_in_parts(segment: str, path: Path) -> tuple[str, str] | None:
+    """Return what is wrong with the component or subcomponent; what varies is left alone."""
+    place = f"{segment}-{path.field}"
+    inner: tuple[int, ...] = ()
+    for number in (path.component, path.subcomponent):
+        if path.field is None or number is None:
+            return None
+        most = _parts(segment, path.field, inner)
+        if most and number > most:
+            what = f"no version of HL7 has {place}.{number}; the last is {place}.{most}"
+            return what, ""
+        place, inner = f"{place}.{number}", (number,)
     return None
 
 
 def _check_type(kind: str, loc: Loc) -> Iterator[Finding]:
     code = kind.partition("^")[0]
-    codes = {name.partition("_")[0] for name in _structures()}
-    if code != "any" and not code.startswith("Z") and code not in codes:
-        near = nearest(kind, {name.replace("_", "^") for name in _structures()})
+    trigger = kind.partition("^")[2]
+    if code == "any" or code.startswith("Z"):
+        return
+    if code not in {name.partition("_")[0] for name in _structures()}:
         what = f"no version of HL7 has messages {code}"
-        yield Finding("CFG-127", what, near, Severity.WARNING, loc=loc)
+    elif _is_trigger(code, trigger):
+        return
+    else:
+        what = f"no version of HL7 has the trigger {trigger}"
+    near = nearest(kind, {name.replace("_", "^") for name in _structures()})
+    yield Finding("CFG-127", what, near, Severity.WARNING, loc=loc)
+
+
+def _is_trigger(code: str, trigger: str) -> bool:
+    """Return whether some version knows *trigger*; a site's own, and patterns, are taken."""
+    if not re.fullmatch("[A-Y][A-Z0-9]{2}", trigger):
+        return True
+    asked = [definitions(version) for version in _ASKED]
+    tables = [known.table("0003") for known in asked]
+    return structure_name(code, trigger) in _structures() or any(
+        table is not None and trigger in table.codes for table in tables
+    )
 
 
 def _check_values(visit: Visit) -> Iterator[Finding]:
@@ -142,6 +174,19 @@ def _fields(segment: str) -> int:
     counts = [len(fields) for fields in found if fields]
     is_known = any(segment in definitions(version).segment_names() for version in _ASKED)
     return max(counts, default=999 if is_known else 0)
+
+
+@lru_cache(maxsize=1024)
+def _parts(segment: str, field: int, inner: tuple[int, ...]) -> int:
+    """Return how many parts a field, or a part of it, has at most; 0 where it has none."""
+    counts = [0]
+    for known in map(definitions, _ASKED):
+        found = known.field(segment, field)
+        for number in inner:
+            parts = known.components(found.datatype) if found is not None else None
+            found = parts[number - 1] if parts and number <= len(parts) else None
+        counts.append(len(known.components(found.datatype) or ()) if found is not None else 0)
+    return max(counts)
 
 
 @lru_cache(maxsize=1)

@@ -71,7 +71,7 @@ MEANINGS = {
     "CFG-123": "A table, list of steps or profile that nothing uses.",
     "CFG-125": "A route that no message can take.",
     "CFG-126": "A step that never runs.",
-    "CFG-127": "A segment, a field or a kind of message that no version of HL7 has. Names that begin with Z, and segments of a sample message, are left alone.",
+    "CFG-127": "A segment, a field, a part of a field or a kind of message that no version of HL7 has. Names that begin with Z, and segments of a sample message, are left alone.",
     "CFG-128": "A path without braces is text, and is written as it stands.",
     "CFG-130": "Two rows of a table have the same key, so one of them would never be found.",
     "CFG-131": "Two rows have the same key and are valid on the same day.",

@@ -243,6 +243,19 @@ CASES: list[tuple[str, Changes, str, str]] = [
         f"{ADT}:10:13",
         "messages OUR; did you mean ORU^R01?",
     ),
+    ("CFG-127", edit(("[ADT^A01]", "[ADT^A99]")), f"{ADT}:10:13", "has the trigger A99"),
+    (
+        "CFG-127",
+        {ADT: with_steps("- clear: [PID-5.99]")},
+        f"{ADT}:12:17",
+        "no version of HL7 has PID-5.99; the last is PID-5.",
+    ),
+    (
+        "CFG-127",
+        {ADT: with_steps("- clear: [PID-5.1.9]")},
+        f"{ADT}:12:17",
+        "no version of HL7 has PID-5.1.9; the last is PID-5.1.",
+    ),
     (
         "CFG-128",
         {ADT: with_steps("- set: {PID-5: PID-6}")},
@@ -374,6 +387,21 @@ def test_a_variable_with_a_wrong_value_is_known_all_the_same() -> None:
     """One mistake in `let` is one finding, wherever the variable is used."""
     steps = '- let: {a: "{{ PID-8 | uper }}"}\n- set: {MSH-5: "{{ a }}"}'
     assert [finding.code for finding in findings({ADT: with_steps(steps)})] == ["LNG-003"]
+
+
+@pytest.mark.parametrize(
+    "kind", ["ADT^A62", "ORU^R32", "QBP^ZV1", "RSP^K22", "ACK^A01", "ADT", "any", "ZZZ^A99"]
+)
+def test_kinds_of_message_that_exist_or_are_a_sites_own_are_taken(kind: str) -> None:
+    """No hint on a trigger whose structure goes by another name, or that the site invented."""
+    found = findings(edit(("[ADT^A01]", f"[{kind}]")))
+    assert [finding.what for finding in found if finding.code == "CFG-127"] == []
+
+
+def test_parts_of_what_varies_and_of_plain_fields_are_left_alone() -> None:
+    """OBX-5 is of the type that OBX-2 says; a sender may put parts into a plain field."""
+    steps = {ADT: with_steps("- clear: [OBX-5.40, PID-1.7, ZPI-3.99, PID-3.4.2]")}
+    assert [finding.what for finding in findings(steps) if finding.code == "CFG-127"] == []
 
 
 def test_a_segment_of_a_sample_message_is_meant() -> None:
