@@ -15,12 +15,14 @@ _FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
 def junit_xml(results: Sequence[TestResult]) -> str:
     """Return one suite with a case per test."""
     failed = sum(not result.passed for result in results)
+    took_s = sum(result.took_s for result in results)
     lines = [
         '<?xml version="1.0" encoding="UTF-8"?>',
-        f'<testsuite name="medbus" tests="{len(results)}" failures="{failed}">',
+        f'<testsuite name="medbus" tests="{len(results)}" failures="{failed}" time="{took_s:.4f}">',
     ]
     for result in results:
         case = f'  <testcase classname="{_text(result.file)}" name="{_text(result.test.name)}"'
+        case += f' time="{result.took_s:.4f}"'
         if result.passed:
             lines.append(f"{case}/>")
             continue

@@ -92,6 +92,7 @@ def _load(settings: Settings) -> LoadedSite:
 
 def _run(loaded: LoadedSite, names: Sequence[str]) -> list[TestResult]:
     from functools import partial
+    from time import monotonic
 
     from engine.check.doors import open_door
     from engine.pipeline.channel_test import run_test
@@ -107,8 +108,10 @@ def _run(loaded: LoadedSite, names: Sequence[str]) -> list[TestResult]:
     compiled, _ = compile_site(site, keys=FixedKeys())
     workers = PythonWorkers()
     try:
-        return [
-            run_test(
+        results = []
+        for file, one in chosen:
+            before = monotonic()
+            result = run_test(
                 one,
                 file,
                 site=site,
@@ -116,8 +119,9 @@ def _run(loaded: LoadedSite, names: Sequence[str]) -> list[TestResult]:
                 open_door=partial(open_door, site),
                 call_python=workers.run,
             )
-            for file, one in chosen
-        ]
+            result.took_s = monotonic() - before
+            results.append(result)
+        return results
     finally:
         workers.close()
 

@@ -89,6 +89,8 @@ class TestResult:
     updates: dict[str, bytes] = field(default_factory=dict)
     recorder: Recorder = field(default_factory=Recorder)
     routes: tuple[RouteResult, ...] = ()
+    #: how long it ran, measured by who ran it
+    took_s: float = 0.0
 
     @property
     def passed(self) -> bool:

@@ -151,6 +151,9 @@ def test_results_for_build_servers(site: Path, tmp_path: Path) -> None:
     assert medbus("test", "--site", site, "--junit", out).exit_code == 1
     suite = ElementTree.parse(out).getroot()
     assert (suite.get("tests"), suite.get("failures")) == ("2", "1")
+    times = [float(str(case.get("time"))) for case in suite]
+    assert float(str(suite.get("time"))) == pytest.approx(sum(times), abs=0.01)
+    assert 0 < sum(times) < 60
     failures = [case.find("failure") for case in suite]
     texts = [failure.text for failure in failures if failure is not None]
     assert len(texts) == 1
