@@ -60,7 +60,10 @@ def explain_errors(
 
 def nearest(word: str, known: Iterable[str]) -> str:
     """Return ``did you mean X?`` for the closest of *known*, or an empty text."""
-    close = difflib.get_close_matches(word, sorted(known), n=1, cutoff=0.6)
+    names = sorted(known)
+    # Two letters that changed places are the likelier mistake: stpes is steps, not types.
+    twisted = [name for name in names if sorted(name) == sorted(word)]
+    close = twisted or difflib.get_close_matches(word, names, n=1, cutoff=0.6)
     return f"did you mean {close[0]}?" if close else ""
 
 

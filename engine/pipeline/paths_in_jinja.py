@@ -31,6 +31,13 @@ _TOKEN = re.compile(
 )
 _FIELD = re.compile(r"-(?=\d)\d+")
 _PARTS = re.compile(r"(?:\.\w+)+")
+#: a path with what other languages call a method: PID-5.1.upper
+_CALLED = re.compile(r"(.*?)\.([a-z]\w*)(?:\.\w+)*")
+#: methods of other languages, by the filter that does the same
+_METHODS = {
+    "strip": "trim", "touppercase": "upper", "tolowercase": "lower", "len": "length",
+    "substring": "mid", "substr": "mid", "split": "split_part",
+}  # fmt: skip
 _SPELLED_LOUD = {"AND": "and", "NOT": "not"}
 _SIGNS = {"&&": "and", "||": "or", "!": "not", "<>": "!=", "?": "'A' if CONDITION else 'B'"}
 _TAG = re.compile(r"\{%[-+]?\s*(\w+)")
@@ -187,7 +194,13 @@ def _take_path(text: str, start: int, end: int, rewritten: Rewritten) -> str:
     try:
         path = parse_path(written)
     except PathError as error:
-        raise LanguageError(error.what, error.fix, code="LNG-002", offset=start) from None
+        called = _CALLED.fullmatch(written) if text.startswith("(", end) else None
+        if called is None:
+            raise LanguageError(error.what, error.fix, code="LNG-002", offset=start) from None
+        word = _METHODS.get(called[2].lower(), called[2])
+        what = f"a value has no .{called[2]}(…)"
+        fix = f"write {called[1]} | {word}"
+        raise LanguageError(what, fix, code="LNG-002", offset=start) from None
     rewritten.paths.append(path)
     rewritten.offsets.append(start)
     return f"{PATH_PREFIX}{len(rewritten.paths) - 1}"

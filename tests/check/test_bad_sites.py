@@ -404,6 +404,18 @@ def test_parts_of_what_varies_and_of_plain_fields_are_left_alone() -> None:
     assert [finding.what for finding in findings(steps) if finding.code == "CFG-127"] == []
 
 
+def test_letters_that_changed_places_are_told_first() -> None:
+    """Of two names as near to what was written, the one with the same letters is meant."""
+    changes = edit(("    to: lis", "    stpes: [{set: {PID-8: M}}]\n    to: lis"))
+    found = [finding for finding in findings(changes) if finding.code == "CFG-002"]
+    assert [finding.fix for finding in found] == ["did you mean steps?"]
+
+
+def test_a_bare_set_is_one_finding() -> None:
+    """A step that was begun and not written is one mistake."""
+    assert [finding.code for finding in findings({ADT: with_steps("- set:")})] == ["CFG-005"]
+
+
 def test_a_segment_of_a_sample_message_is_meant() -> None:
     """A sender that invented a segment without Z is not warned about for ever."""
     steps = {ADT: with_steps("- drop_segments: [QQQ]")}

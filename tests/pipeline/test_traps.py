@@ -36,6 +36,8 @@ TRAPS = [
     ("OBX-5 | number == '6'", "LNG-011", "with the text '6'", "quotes off: 6", 0),
     ("PID-3[x]", "LNG-002", "'PID-3[x]' is not a path", "PID-5.1", 0),
     ("PID.5", "LNG-002", "'PID.5' is not a path", "did you mean PID-5?", 0),
+    ("PID-5.1.upper() == 'A'", "LNG-002", "has no .upper(…)", "write PID-5.1 | upper", 0),
+    ("PID-5.strip().lower() == 'A'", "LNG-002", "has no .strip(…)", "write PID-5 | trim", 0),
     ("PID-0", "LNG-002", "counts from 0", "", 0),
     ("pid-8 == 'M'", "LNG-003", "no variable pid", "in capitals: PID-8", 0),
     ("PID8 == 'M'", "LNG-003", "no variable PID8", "PID-8", 0),
