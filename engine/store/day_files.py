@@ -16,6 +16,8 @@ from engine.store.sqlite import Connection, Failure, SqliteError, failure_of, op
 _SUFFIX = ".db"
 #: files kept open for writing
 _KEPT = 6
+#: page cache of a file, in KiB: today's and tomorrow's; older ones are settled row after row
+_CACHE_KIB, _OLD_CACHE_KIB = 32_000, 4_000
 
 
 class DayFile:
@@ -120,7 +122,14 @@ class DayFiles:
         self._lock.add_file(path.name)
         while len(self._open) > _KEPT:
             self.close(next(iter(self._open)))
+        self._share_cache()
         return file
+
+    def _share_cache(self) -> None:
+        newest = sorted(self._open)[-2:]
+        for day, file in self._open.items():
+            size = _CACHE_KIB if day in newest else _OLD_CACHE_KIB
+            file.connection.execute(f"PRAGMA cache_size=-{size:d}")
 
     def close(self, day: str) -> None:
         """Close a day if it is open."""

@@ -27,7 +27,6 @@ SqliteError = driver.Error
 IntegrityError = driver.IntegrityError
 
 PAGE_BYTES = 8192
-_CACHE_KIB = 32_000
 _BUSY_MS = 5_000
 
 
@@ -89,7 +88,6 @@ def open_writer(path: Path, *, max_bytes: int = 0) -> Connection:
         connection.execute("PRAGMA mmap_size=0")
         # Checkpoints are made by hand: the automatic ones swallow I/O errors.
         connection.execute("PRAGMA wal_autocheckpoint=0")
-        connection.execute(f"PRAGMA cache_size=-{_CACHE_KIB}")
         connection.execute("PRAGMA temp_store=MEMORY")
         connection.execute("PRAGMA trusted_schema=OFF")
         if max_bytes:
