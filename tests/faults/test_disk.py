@@ -67,8 +67,9 @@ def test_failed_read_sends_nothing_wrong(tmp_path: Path) -> None:
     with shimmed(tmp_path) as (it, shim):
         assert it.send(message(1)) == "AA"
         it.receiver.wait_for(1)
+        first = it.first_message_id()
         shim.arm("read messages eio 4")
-        it.engine.command("show", it.first_message_id(), "--received")
+        it.engine.command("show", first, "--received")
         it.send(message(2))
         shim.disarm()
         if it.engine.running is not None and it.engine.running.poll() is not None:
