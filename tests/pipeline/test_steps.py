@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from engine.model.states import ParkCode, RouteOutcome
+from engine.pipeline.trace import Recorder
 from tests.support.pipelines import ADT, ORU, findings_of, output, routed, segments_of
 
 
@@ -428,6 +429,21 @@ def test_split_makes_one_message_per_group() -> None:
         ["MSH", "PID", "ORC", "OBR", "OBX", "ZDS"],
     ]
     assert bodies[1][1] == "PID|1|2|88001^^^HOSP^MR||doe^john"
+
+
+def test_the_trace_of_a_split_tells_what_its_parts_are() -> None:
+    """Without it a trace would show a split as a step that changed nothing."""
+    recorder = Recorder()
+    routed(
+        [{"split": {"group": "OBR", "lead": ["ORC"], "header": ["PID"]}}], ORU, recorder=recorder
+    )
+    assert recorder.records[0].log == (
+        "part 1 of 2, R0003: MSH PID ORC OBR OBX×2 NTE×2",
+        "part 2 of 2, R0003-2: MSH PID ORC OBR OBX ZDS",
+    )
+    recorder = Recorder()
+    routed([{"split": {"group": "OBR"}}], ADT, recorder=recorder)
+    assert recorder.records[0].log == ("there is no OBR: the message goes on as it is",)
 
 
 def test_filtered_parts_leave_the_others() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 #: compiles a list of steps; the text is put in front of their numbers
 CompileList = Callable[[Builder, Sequence[StepModel], str], tuple[Step, ...]]
 _PATH = parse_path("MSH-10")
+#: parts of a split that a trace tells one by one
+_MOST_TOLD = 50
 
 
 def build_each(
@@ -176,6 +179,8 @@ def build_split(
         segments = run.message.segments()
         groups = whole_groups(run.message, segments, group, leads)
         if not groups:
+            if recorder is not None:
+                recorder.note_log([f"there is no {group}: the message goes on as it is"])
             return [run]
         first = segments.index(groups[0][0])
         top = [segment for segment in segments[:first] if segment.name in header]
@@ -195,9 +200,24 @@ def build_split(
             one = run.branch(message)
             one.part = part
             parts.append(one)
-        return number_outputs(parts)
+        number_outputs(parts)
+        if recorder is not None:
+            recorder.note_log(_told_parts(parts))
+        return parts
 
     return split
+
+
+def _told_parts(parts: list[Run]) -> list[str]:
+    """Return for the trace what each part is: its control id and its segments."""
+    lines = []
+    for one in parts[:_MOST_TOLD]:
+        counts = Counter(one.message.segment_names())
+        names = " ".join(name if n == 1 else f"{name}×{n}" for name, n in counts.items())
+        lines.append(f"part {one.part} of {len(parts)}, {one.message.get(_PATH)}: {names}")
+    if len(parts) > _MOST_TOLD:
+        lines.append(f"and {len(parts) - _MOST_TOLD} parts more")
+    return lines
 
 
 def build_emit(
