@@ -99,9 +99,11 @@ def _print(item: dict[str, Any]) -> None:
         version += f", read as {item['definitions']}"
     size = f"{item['segments']} segments, {item['size_bytes']:,} bytes"
     click.echo(f"{kind}{structure}, {version}, {size}, delimiters {item['delimiters']}")
+    from engine.model.message_warnings import tell_warning
+
     for warning in item["warnings"]:
         lines = ", ".join(map(str, item["stray_lines"])) if warning == "stray_line" else ""
-        click.echo(f"warning: {warning}{f' (line {lines})' if lines else ''}")
+        click.echo(f"warning: {tell_warning(warning)}{f' (line {lines})' if lines else ''}")
     click.echo()
     for row in item["rows"]:
         _print_row(row)

@@ -12,6 +12,7 @@ from engine.cli.connection import connect
 from engine.cli.output import print_table, short_time
 from engine.cli.settings import Settings, pass_settings, print_json
 from engine.model.errors import Usage
+from engine.model.message_warnings import tell_warning
 
 
 @click.command("show", short_help="Show one message; bodies are an audited act.")
@@ -75,8 +76,8 @@ def print_facts(told: dict[str, Any]) -> None:
     for name in ("reject_reason", "duplicate_of", "replay_of"):
         if told[name]:
             click.echo(f"{name.replace('_', ' ')}: {told[name]}")
-    if told["warnings"]:
-        click.echo(f"warnings: {', '.join(told['warnings'])}")
+    for word in told["warnings"]:
+        click.echo(f"warning: {tell_warning(word)}")
     if told["routes"]:
         click.echo()
         print_table(

@@ -67,3 +67,13 @@ def test_an_unknown_character_set(file):
     shown = CliRunner().invoke(cli, ["inspect", "--charset", "klingon", str(file)])
     assert shown.exit_code == 1
     assert "HL7-006" in shown.output
+
+
+def test_warnings_are_plain_english(file):
+    """A person reads what is odd, a script the word that is counted."""
+    file.write_bytes(RAW.encode("gb18030").replace(b"\rPID", b"\rno segment\rPID"))
+    shown = CliRunner().invoke(cli, ["inspect", str(file)]).output
+    assert "warning: a line does not begin with the name of a segment (line 2)" in shown
+    assert "warning: the bytes do not fit the character set" in shown
+    told = CliRunner().invoke(cli, ["inspect", str(file), "--json"]).output
+    assert {"charset_fallback", "stray_line"} <= set(json.loads(told)["items"][0]["warnings"])

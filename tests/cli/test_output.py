@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from engine.cli.output import cut, format_table, pad, short_age, width_of
+from engine.cli.show import print_facts
 
 
 def test_chinese_characters_take_two_columns() -> None:
@@ -33,3 +34,17 @@ def test_cutting_never_splits_a_wide_character() -> None:
 def test_an_age_is_told_in_two_units_at_most(seconds: float | None, told: str) -> None:
     """If this failed, the age of a queue would be hard to read at night."""
     assert short_age(seconds) == told
+
+
+def test_the_warnings_of_a_message_are_plain_english(capsys: pytest.CaptureFixture[str]) -> None:
+    """If this failed, show and trace would say deid_soft_hit to an operator."""
+    words = ("message_type", "state", "inbound", "peer", "control_id", "ack_code", "snapshot_id")
+    facts = dict.fromkeys((*words, "reject_reason", "duplicate_of", "replay_of"), "")
+    told = {"message_id": "20261121-1", "bytes": 1, "received_at": None, "routes": [],
+            "deliveries": [], "warnings": ["deid_soft_hit", "of_a_later_version"]}  # fmt: skip
+    print_facts({**facts, **told})
+    lines = capsys.readouterr().out.splitlines()
+    assert [line for line in lines if line.startswith("warning: ")] == [
+        "warning: de-identification took words out of free text; look whether they were all",
+        "warning: of_a_later_version",
+    ]
