@@ -15,7 +15,7 @@ import os
 from collections.abc import Generator
 from datetime import UTC, datetime
 from pathlib import Path
-from time import monotonic
+from time import monotonic, sleep
 
 from engine.security.keyring import BODIES, EVIDENCE, sync_folder
 from engine.store.control_file import ControlFile
@@ -35,6 +35,8 @@ _INTENT, _LAST_RUN = "pruning", "pruned_at"
 _REWRITE_SUFFIX = ".pruning"
 #: rows copied between two commits of others
 _SLICE = 2_000
+#: a day that somebody reads is asked again so often, with others' commits in between
+_REST_TRIES, _REST_PAUSE_S = 400, 0.02
 #: tables large enough to be copied in slices, with the column to go by
 _LARGE = {"messages": "n", "deliveries": "id", "attempts": "id", "term_runs": "id"}
 
@@ -143,7 +145,12 @@ class Pruning:
         target = path.with_name(path.name + _REWRITE_SUFFIX)
         _remove(target)
         core.forget_tail(day)
-        if not self._put_to_rest(day, path):
+        for _ in range(_REST_TRIES):
+            if self._put_to_rest(day, path):
+                break
+            sleep(_REST_PAUSE_S)
+            yield
+        else:
             return False
         try:
             yield from self._rewrite(day, path, target)

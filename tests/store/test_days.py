@@ -9,7 +9,7 @@ from threading import Event, Thread
 import pytest
 
 from engine.model.errors import NotFound
-from engine.store import term_index
+from engine.store import prune, term_index
 from engine.store.records import MessageFilter, Retention
 from engine.store.sqlite import open_reader
 from engine.store.sqlite_store import SqliteStore
@@ -174,7 +174,7 @@ class TestPrune:
             store.get_message(f"{DAY}-1")
 
     def test_a_day_somebody_reads_keeps_its_bodies_for_now(
-        self, store: SqliteStore, tmp_path: Path
+        self, store: SqliteStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Rewriting needs a day without a WAL: it is left whole, and taken the next time."""
         accept(store, arrival(1))
@@ -183,6 +183,7 @@ class TestPrune:
         reader.execute("BEGIN")
         reader.execute("SELECT count(*) FROM messages").fetchone()
         retention = Retention(bodies_s=3 * DAY_S)
+        monkeypatch.setattr(prune, "_REST_PAUSE_S", 0.0)
         assert store.prune(retention, now=NOON + 5 * DAY_S).bodies == ()
         assert store.get_body(f"{DAY}-1")
         reader.close()
