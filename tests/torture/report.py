@@ -55,7 +55,7 @@ def forget_figures(part: str) -> None:
 
 def render() -> str:
     """Return the tables as Markdown."""
-    lines = ["Written by `make torture` from its own output.", ""]
+    lines = ["Made by `make torture`; the figures of each part are those of its own run.", ""]
     lines += _runs(read_figures("part-"))
     for prefix, title in _TABLES.items():
         for figures in read_figures(prefix):
