@@ -38,7 +38,7 @@ _PART = re.compile(r"(<!-- begin: ([\w-]+) -->\n)(.*?)(<!-- end -->)", re.DOTALL
 def all_commands() -> Iterator[tuple[str, click.Command]]:
     """Give every command with its full name, groups before what is below them."""
     assert isinstance(cli, LazyGroup)
-    context = click.Context(cli, info_name="medbus")
+    context = click.Context(cli, info_name="medbus", **cli.context_settings)
     for name in COMMANDS:
         command = cli.get_command(context, name)
         assert command is not None
@@ -54,7 +54,7 @@ def render_commands() -> str:
     """Return the help of every command."""
     parts = []
     for name, command in all_commands():
-        parent = click.Context(cli, info_name="medbus", terminal_width=96)
+        parent = click.Context(cli, info_name="medbus", terminal_width=96, **cli.context_settings)
         context = click.Context(command, info_name=name, parent=parent, terminal_width=96)
         parts.append(f"## medbus {name}\n\n```text\n{command.get_help(context).rstrip()}\n```\n")
     return "\n".join(parts)
