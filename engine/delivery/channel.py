@@ -7,6 +7,7 @@ both; what operators and the store change from outside reaches every lane.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +22,8 @@ from engine.delivery.settlement import Try
 from engine.model.records import DueDelivery, Settlement
 from engine.model.states import AttemptOutcome, DeliveryState, ParkCode
 from engine.store.records import Settled
+
+_log = logging.getLogger(__name__)
 
 #: makes the sender of a lane: what it notes beside its tries goes through the lane
 MakeSender = Callable[["OutboundChannel", int], Sender]
@@ -231,7 +234,13 @@ class OutboundChannel:
                 self._lanes[index].forget(delivery.delivery_id)
                 if settled.halted:
                     self._lanes[index].halt()
-        self._on_settled(delivery, settlement)
+        try:
+            self._on_settled(delivery, settlement)
+        except Exception:  # noqa: BLE001  it is another part, and is logged
+            # Whatever waits for the delivery (a sender's ack), the lane has to go on.
+            _log.exception(
+                "could not tell of a settled delivery", extra={"delivery_id": delivery.delivery_id}
+            )
 
     def note(self, lane: int, delivery: DueDelivery, settlement: Settlement) -> None:
         """Make something durable that a sender saw beside its try's end."""

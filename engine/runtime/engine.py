@@ -1,8 +1,8 @@
 """
 The running engine: everything on one loop, started in order, stopped in order.
 
-Order of start: store and writer, outbound channels (they find what is owed), inbound channels,
-control socket, HTTP. Order of stop: inbound channels, outbound channels, writer, store. After a
+Order of start: store and writer, outbound channels (they find what is owed), HTTP, inbound
+channels, control socket. Order of stop: inbound channels, outbound channels, writer, store. After a
 fence nothing is answered, nothing is retried, and the exit code is 75.
 """
 
@@ -80,7 +80,7 @@ class Engine:
         self.env_name, self.environ = env_name, environ
         self.store = store
         self.exit_code = FINE
-        self.is_stopping = False
+        self.is_starting, self.is_stopping = True, False
         self._reactor, self._loop = reactor, loop
         self._make_http = make_http
         self._http: Http | None = None
@@ -149,6 +149,10 @@ class Engine:
         configuration = self.desk.configuration
         self.writer.start()
         await self.exits.apply(configuration)
+        # Before the doors: a port that is taken must be told before a message is accepted.
+        self._http = self._make_http(self)
+        if self._http is not None:
+            await self._http.start()
         await self.doors.apply(configuration, self.paused)
         failed = [door for door in self.doors.doors.values() if door.problem]
         if failed:
@@ -158,10 +162,8 @@ class Engine:
                 where=failed[0].name,
                 fix="is another program using that port?",
             )
+        self.is_starting = False
         await self.control.start()
-        self._http = self._make_http(self)
-        if self._http is not None:
-            await self._http.start()
         self.upkeep.start()
         for operation in store.unfinished():
             self.spawn(asyncio.to_thread(resume_replay, self.desk, operation))
@@ -341,7 +343,9 @@ class Engine:
 
     def health(self) -> dict[str, Any]:
         """Return what /health says."""
-        state = "stopping" if self.is_stopping else "running"
+        state = "running"
+        if self.is_starting or self.is_stopping:
+            state = "stopping" if self.is_stopping else "starting"
         return {
             "state": state,
             "site": self.configuration.site.site,

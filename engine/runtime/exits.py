@@ -12,6 +12,7 @@ import logging
 import random
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from engine.config.models.outbound import Outbound
@@ -33,9 +34,12 @@ log = logging.getLogger(__name__)
 class Exit:
     """One outbound channel and how it is doing."""
 
-    def __init__(self, model: Outbound, channel: OutboundChannel) -> None:
+    def __init__(
+        self, model: Outbound, channel: OutboundChannel, own_threads: ThreadPoolExecutor | None
+    ) -> None:
         self.model = model
         self.channel = channel
+        self.own_threads = own_threads
         self.rate = RateMeter()
         #: since when the receiver cannot be reached; 0.0 while it can
         self.down_since = 0.0
@@ -94,10 +98,12 @@ class Exits:
 
     async def _open(self, name: str, model: Outbound) -> None:
         engine = self._engine
+        # A folder that hangs (a dead network file system) must not stop what others read.
+        own = None if model.file is None else ThreadPoolExecutor(model.lanes + 1, f"file-{name}")
         channel = build_outbound(
             name,
             model,
-            seams=self._seams(),
+            seams=self._seams(own or self._readers),
             site_folder=engine.site_folder,
             on_settled=self._settled,
             observe_delivery_s=engine.delivery_times.observe,
@@ -106,21 +112,26 @@ class Exits:
         tokens = await asyncio.to_thread(
             lambda: [engine.store.lane_open(name, lane, lanes) for lane in range(lanes)]
         )
-        self.exits[name] = Exit(model, channel)
+        self.exits[name] = Exit(model, channel, own)
         # Asked now: an operator may have paused it while its predecessor came to an end.
         channel.start(tokens, is_paused=name in engine.paused())
 
-    def _seams(self) -> LaneSeams:
+    def _seams(self, threads: ThreadPoolExecutor) -> LaneSeams:
         engine = self._engine
         return LaneSeams(
             reactor=engine.reactor,
             clock=engine.clock,
             dice=random.random,
             submit=engine.writer.submit,
-            read=self._read,
+            read=partial(self._read, threads),
         )
 
-    def _read(self, function: Callable[[Any], Any], done: Callable[[Any], None]) -> None:
+    def _read(
+        self,
+        threads: ThreadPoolExecutor,
+        function: Callable[[Any], Any],
+        done: Callable[[Any], None],
+    ) -> None:
         """Run a reading function of the store in a thread, then *done* on the loop."""
         loop = asyncio.get_running_loop()
 
@@ -132,7 +143,7 @@ class Exits:
                 answer = error
             loop.call_soon_threadsafe(done, answer)
 
-        self._readers.submit(work)
+        threads.submit(work)
 
     def _settled(self, delivery: DueDelivery, settlement: Settlement) -> None:
         self._engine.doors.settled(delivery, settlement)
@@ -176,6 +187,8 @@ class Exits:
         if found is not None:
             await found.channel.stop().asFuture(asyncio.get_running_loop())
             self.exits.pop(name, None)
+            if found.own_threads is not None:
+                found.own_threads.shutdown(wait=False)
 
     async def close_all(self) -> None:
         """End every channel."""

@@ -520,3 +520,16 @@ def test_stop_waits_for_the_try_and_leaves_no_timer() -> None:
     assert stopped == [None]
     assert bench.sent == [1]
     assert bench.reactor.getDelayedCalls() == []
+
+
+def test_a_listener_that_fails_does_not_stop_the_lane() -> None:
+    """What goes wrong in telling of a settled delivery never keeps the next one waiting."""
+
+    def fail(*_: Any) -> None:
+        raise RuntimeError("the sender's ack could not be made")
+
+    bench = Bench()
+    bench.channel._on_settled = fail
+    bench.start(due(1), due(2))
+    bench.senders[0].end("AA")
+    assert bench.sent == [1, 2]

@@ -211,3 +211,16 @@ def _free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port: int = taken.getsockname()[1]
     return port
+
+
+def test_a_taken_http_port_is_told_before_a_message_is_accepted(site: Site) -> None:
+    """If this failed, senders would get AA from an engine that gives up a moment later."""
+    import socket
+
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        site.write("medbus.yaml", SITE.replace("127.0.0.1:0", f"127.0.0.1:{port}"))
+        code, _, told = site.run("run")
+    assert code == 1
+    assert f"cannot serve HTTP on 127.0.0.1:{port}" in told
+    assert '"listening"' not in told
