@@ -10,7 +10,7 @@ KILLS  ?= 200
 BACKLOG ?= 1000000
 DATA   ?= out/demo
 
-.PHONY: help install run test lint types contracts unit site torture bench docs lock clean
+.PHONY: help install packages run test lint types contracts unit site torture bench docs lock clean
 
 help:            ## this list
 	@awk -F '##' '/^[a-z]+:.*##/ {split($$1, n, ":"); printf "  make %-10s %s\n", n[1], $$2}' Makefile
@@ -40,7 +40,12 @@ types: install
 contracts: install
 	$(BIN)/lint-imports
 
-unit: install
+# Debian packages: a C compiler for the fault shim, openssl as a foreign TLS peer.
+packages:          ## the Debian packages that tests need (gcc, openssl), where they are missing
+	@command -v cc >/dev/null && command -v openssl >/dev/null || { echo "installing gcc, libc6-dev, openssl"; \
+	  $(if $(filter 0,$(shell id -u)),,sudo) sh -c 'apt-get update -qq && apt-get install -y -qq gcc libc6-dev openssl'; }
+
+unit: install packages
 	$(BIN)/python -m pytest -n $(JOBS) -q
 
 site: install

@@ -16,6 +16,7 @@ from engine.pipeline.channel_test import run_test
 from engine.pipeline.compile import compile_site
 from engine.pipeline.context import FixedKeys
 from engine.runtime.python_workers import PythonWorkers
+from tests.support.missing import not_run
 
 ROOT = Path(__file__).parents[2]
 CORPUS = Path(os.environ.get("MEDBUS_CORPUS", ROOT / ".." / "shared" / "corpus"))
@@ -27,7 +28,7 @@ SITES = [ROOT, CONTRACT, *sorted(path for path in (ROOT / "docs" / "jobs").iterd
 def test_the_site_passes_check_and_test(folder: Path) -> None:
     """What the engine is shipped and judged with has no finding, and does what its tests say."""
     if not (folder / "medbus.yaml").is_file():
-        pytest.skip(f"NOT RUN: there is no site at {folder}")
+        not_run(f"there is no site at {folder}")
     loaded = load_site(read_site_files(folder), environ={}, env_name=None)
     assert [str(finding) for finding in check_site(loaded)] == []
     site = loaded.partial

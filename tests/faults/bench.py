@@ -9,8 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import pytest
-
+from tests.support.missing import not_run
 from tests.torture.engine import Engine, free_port, wait_until
 from tests.torture.receiver import Receiver, Script, accept_all
 from tests.torture.wire import PeerClosed, Wire
@@ -146,7 +145,7 @@ class Shim:
     def __init__(self, folder: Path) -> None:
         compiler = shutil.which("cc") or shutil.which("gcc")
         if compiler is None:
-            pytest.skip("NOT RUN: this machine has no C compiler for the fault shim")
+            not_run("this machine has no C compiler for the fault shim; make packages")
         self._library = folder / "shim.so"
         self._rules = folder / "shim.rules"
         subprocess.run(

@@ -23,6 +23,7 @@ from engine.model.errors import MedbusError
 from tests.support.authority import Authority
 from tests.support.intake import IntakeBench
 from tests.support.live import LiveLoop
+from tests.support.missing import not_run
 
 ADT = b"MSH|^~\\&|HIS|H|LIS|L|20261121||ADT^A01|%d|P|2.5\rPID|1||4711^^^H^MR\r"
 
@@ -222,7 +223,7 @@ def test_old_tls_is_refused(live: LiveLoop, tmp_path: Path) -> None:
 def test_openssl_s_client(live: LiveLoop, tmp_path: Path) -> None:
     """The tool everybody uses to look at a TLS port verifies ours and gets an ack."""
     if shutil.which("openssl") is None:
-        pytest.skip("there is no openssl command here: not run")
+        not_run("there is no openssl command here; make packages")
     authority = Authority(tmp_path)
     door = Door(live, secured(authority, mutual=True))
     cert, key = authority.issue("his.hospital")

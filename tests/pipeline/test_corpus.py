@@ -12,6 +12,7 @@ import pytest
 from engine.hl7.errors import Hl7Error
 from engine.hl7.message import Message
 from engine.pipeline.route import drive, run_inbound
+from tests.support.missing import not_run
 from tests.support.pipelines import ARRIVED, compiled, in_process
 
 CORPUS = Path(os.environ.get("MEDBUS_CORPUS", Path(__file__).parents[3] / "shared" / "corpus"))
@@ -89,9 +90,10 @@ def corpus() -> Iterator[tuple[str, bytes]]:
         yield path.name, raw
 
 
-needs_corpus = pytest.mark.skipif(
-    not CORPUS.is_dir(), reason=f"NOT RUN: there is no corpus at {CORPUS}; set MEDBUS_CORPUS"
-)
+@pytest.fixture(name="needs_corpus")
+def _needs_corpus() -> None:
+    if not CORPUS.is_dir():
+        not_run(f"there is no corpus at {CORPUS}; set MEDBUS_CORPUS")
 
 
 def through(steps: list[dict[str, Any]], files: dict[str, str]) -> Iterator[tuple[str, bytes, Any]]:
@@ -103,7 +105,7 @@ def through(steps: list[dict[str, Any]], files: dict[str, str]) -> Iterator[tupl
         yield name, raw, drive(run, in_process)
 
 
-@needs_corpus
+@pytest.mark.usefixtures("needs_corpus")
 def test_steps_that_do_not_match_leave_every_real_message_as_it_came() -> None:
     """With one of every kind of step present, not a byte of a message that none wants changes."""
     guarded = [{**step, "when": NEVER} for step in STEPS]
@@ -114,7 +116,7 @@ def test_steps_that_do_not_match_leave_every_real_message_as_it_came() -> None:
     assert count > 100
 
 
-@needs_corpus
+@pytest.mark.usefixtures("needs_corpus")
 def test_steps_that_find_nothing_to_do_leave_every_real_message_as_it_came() -> None:
     """Steps that run on messages without what they are about change nothing either."""
     files = {**FILES, "transforms/none.yaml": "steps:\n- clear: [ZQX-1]\n"}
@@ -124,7 +126,7 @@ def test_steps_that_find_nothing_to_do_leave_every_real_message_as_it_came() -> 
         assert [delivery.body for delivery in result.deliveries] == [raw], name
 
 
-@needs_corpus
+@pytest.mark.usefixtures("needs_corpus")
 def test_no_step_raises_on_any_real_message() -> None:
     """Whatever a message looks like, a step does its work or parks with a reason."""
     for step in STEPS:

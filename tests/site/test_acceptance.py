@@ -13,6 +13,7 @@ import hl7.client
 import pytest
 
 from tests.faults.bench import Bench, bench
+from tests.support.missing import not_run
 from tests.torture.engine import MEDBUS
 from tests.torture.wire import Wire, field
 
@@ -24,7 +25,7 @@ CONTRACT = Path(os.environ.get("MEDBUS_CONTRACT", ROOT.parent / "shared" / "cont
 def needs(path: Path) -> Path:
     """Return *path*, or say loudly that this test cannot run without it."""
     if not path.exists():
-        pytest.skip(f"NOT RUN: {path} is not here; set MEDBUS_CORPUS or MEDBUS_CONTRACT")
+        not_run(f"{path} is not here; set MEDBUS_CORPUS or MEDBUS_CONTRACT")
     return path
 
 
