@@ -191,6 +191,9 @@ class Followers:
         before: DeliveryState,
         after: DeliveryState,
     ) -> None:
+        if after is DeliveryState.PENDING:
+            # Before the commit: whoever reads what it made visible must also see this.
+            self._core.ready.add(outbound)
         with self._core.transaction(day) as transaction:
             ids = json.dumps([row.id for row in rows])
             moved = {
@@ -204,5 +207,3 @@ class Followers:
                 transaction.tally.move(inbound, flow, before, after, count)
             transaction.move(outbound, before, after, len(moved))
         self._core.failpoint("followers.slice")
-        if after is DeliveryState.PENDING:
-            self._core.ready.add(outbound)

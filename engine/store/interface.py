@@ -196,6 +196,8 @@ class Store(Protocol):
         Not yet due ones are returned too (the lane waits for its head). What is behind a held key
         or a halt is left out. One whose bytes cannot be opened is left out and gets parked.
         A delivery with keys of several lanes is returned to each of them.
+        With *after*, nothing is returned from when followers were let go until ``take_ready``:
+        they may stand before the cursor, so the lane has to begin anew.
 
         Raises:
             Conflict: the token is stale.

@@ -88,6 +88,10 @@ class Lanes:
             size += len(due.body)
             if len(found) == n or size > _PAGE_BYTES:
                 break
+        if after is not None and outbound in self._core.ready:
+            # Followers were let go behind the cursor: what comes after it may have to wait for
+            # them. The lane is woken for it, and then reads from the start.
+            return []
         return found
 
     # -- inside --------------------------------------------------------------------------------

@@ -468,6 +468,9 @@ class MemoryStore(MemoryReads):
         """See the interface."""
         with self._lock:
             lane = self._tokens.get(token)
+            if after is not None and lane.outbound in self._ready:
+                # Followers were let go behind the cursor; the lane is woken and reads anew.
+                return []
             start = (after.seq, after.place) if after is not None else (0, 0)
             stops = [
                 one.at

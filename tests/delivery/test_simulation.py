@@ -32,6 +32,11 @@ def test_nothing_is_lost_swapped_or_doubled() -> None:
     run(range(150))
 
 
+def test_a_page_read_while_followers_are_let_go_passes_nobody() -> None:
+    """A page from behind the cursor never overtakes what has just been let go before it."""
+    simulate(1110)
+
+
 @pytest.mark.torture
 @pytest.mark.timeout(3600)
 def test_thousands_of_worlds() -> None:
