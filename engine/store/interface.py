@@ -204,6 +204,10 @@ class Store(Protocol):
         """
         ...
 
+    def is_halted(self, token: int) -> bool:
+        """Return whether the lane waits behind a delivery that was parked with halt."""
+        ...
+
     # -- reads, any thread ---------------------------------------------------------------------
 
     def next_number(self, day: str) -> int:

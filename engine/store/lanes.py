@@ -94,6 +94,11 @@ class Lanes:
             return []
         return found
 
+    def is_halted(self, token: int) -> bool:
+        """Return whether a parked delivery stops the lane; see the interface."""
+        lane = self._tokens.get(token)
+        return self._core.holding.is_halted(lane.outbound, lane.lane, lane.lanes) is not None
+
     # -- inside --------------------------------------------------------------------------------
 
     def _heads(

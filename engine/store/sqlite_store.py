@@ -4,42 +4,34 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 
 from engine.deid.vault import Vault
-from engine.model.errors import Fenced, MedbusError, NotFound, Sealed, StoreFull
-from engine.model.records import Arrival, DueDelivery, Settlement, StoredDelivery, StoredMessage
-from engine.model.states import DeliveryState, MessageState
-from engine.security.keyring import EVIDENCE, KeyRing
-from engine.store.accepting import Intake
+from engine.model.errors import MedbusError
+from engine.model.records import DueDelivery, StoredDelivery, StoredMessage
 from engine.store.backup import backup
+from engine.store.committing import Committing
 from engine.store.control_file import NAME as CONTROL_NAME
 from engine.store.control_file import ControlFile
-from engine.store.core import Core, Transaction
+from engine.store.core import Core
+from engine.store.counting import Counting
+from engine.store.damaged import Damaged
 from engine.store.data_lock import DataLock
+from engine.store.day_chores import DayChores
 from engine.store.followers import Followers
-from engine.store.ids import day_after, parse_message_id
 from engine.store.lanes import Lanes
-from engine.store.ledger import LIVE, find_differences, read_counters, recount, rows_of
 from engine.store.operating import Operating
-from engine.store.packing import pack, unpack
 from engine.store.prune import Pruning
 from engine.store.records import (
-    AckGiven,
     AuditRecord,
     AuditVerdict,
     Counts,
-    InboundCounts,
-    IntakeLoss,
     LedgerDifference,
     LedgerRow,
     MessageFilter,
-    Noted,
     Operation,
     OperationReport,
     OperationVerb,
-    OutboundCounts,
     Page,
     PruneReport,
     Result,
@@ -53,20 +45,13 @@ from engine.store.records import (
 from engine.store.search import Search
 from engine.store.seen import Seen
 from engine.store.settings import StoreSettings
-from engine.store.settling import Settling
 from engine.store.slices import run_to_end
 from engine.store.sqlite import driver_text
-from engine.store.startup import load_days, refuse_missing_wal, resume_followers
-from engine.store.term_index import RUN_MESSAGES, write_run
+from engine.store.startup import load_days, open_keys, refuse_missing_wal, resume_followers
 from engine.store.tokens import Tokens
 
-_KEYS_FOLDER = "keys"
 _KNOWN_OUTBOUNDS = "known_outbounds"
 _UNCERTAIN = "uncertain_up_to"
-_OLDEST = """
-SELECT received_at FROM messages WHERE n = (
-    SELECT id >> 16 FROM deliveries WHERE state = '{state}' AND outbound = ?
-    ORDER BY seq, place LIMIT 1)"""
 
 
 class SqliteStore:
@@ -104,11 +89,10 @@ class SqliteStore:
         control.put_setting("opened_at", repr(self._settings.now()))
         control.checkpoint()
         load_days(core)
-        self._inbounds: dict[str, InboundCounts] = {}
-        self._load_inbounds()
         self._tokens = Tokens()
         self._followers = Followers(core)
-        self._lanes = Lanes(core, self._tokens, park=self._park_damaged)
+        self._damaged = Damaged(core, lambda settlement: self.commit([settlement]))
+        self._lanes = Lanes(core, self._tokens, park=self._damaged.park)
         if self._lock.was_unclean:
             control.put_setting(_UNCERTAIN, str(core.seq))
         # Kept until lanes have run: a command may open the store before the engine does.
@@ -117,6 +101,11 @@ class SqliteStore:
         self._seen = Seen(core)
         for day in core.days[-2:]:
             self._seen.load(day)
+        self._counting = Counting(core, self._search)
+        self._chores = DayChores(core)
+        self._committing = Committing(
+            core, self._seen, self._followers, self._tokens, self._chores, self._counting
+        )
         self._operating = Operating(core, control, self._followers)
         self._pruning = Pruning(core, control)
         known = control.get_setting(_KNOWN_OUTBOUNDS)
@@ -131,127 +120,12 @@ class SqliteStore:
     # -- writer's thread: commits --------------------------------------------------------------
 
     def group(self, work: Sequence[Work]) -> list[list[int]]:
-        """Return one group per day, days with arrivals first, arrivals first within each."""
-        arrivals: dict[str, list[int]] = {}
-        others: dict[str, list[int]] = {}
-        for index, item in enumerate(work):
-            if isinstance(item, Arrival):
-                arrivals.setdefault(item.message_id[:8], []).append(index)
-            else:
-                others.setdefault(_day_of(item), []).append(index)
-        groups = [indexes + others.pop(day, []) for day, indexes in sorted(arrivals.items())]
-        return groups + [indexes for _, indexes in sorted(others.items())]
+        """See the interface: one group per day."""
+        return self._committing.group(work)
 
     def commit(self, work: Sequence[Work]) -> list[Result | MedbusError]:
         """See the interface; ``Writer`` gives one group at a time."""
-        answers: dict[int, Result | MedbusError] = {}
-        for indexes in self.group(work):
-            found = self._commit_group([work[index] for index in indexes])
-            answers.update(zip(indexes, found, strict=True))
-        return [answers[index] for index in range(len(work))]
-
-    def _commit_group(self, work: Sequence[Work]) -> list[Result | MedbusError]:
-        try:
-            return self._commit_day(work)
-        except Fenced:
-            raise
-        except Exception as error:  # noqa: BLE001 - one bad item must not harm the batch
-            self._core.check_fence()
-            if len(work) == 1:
-                return [_as_answer(error)]
-        return self._commit_singly(work)
-
-    def _commit_singly(self, work: Sequence[Work]) -> list[Result | MedbusError]:
-        """Redo a batch that failed, one by one: a single bad item harms nobody else."""
-        answers: list[Result | MedbusError] = []
-        full: StoreFull | None = None
-        for item in work:
-            if full is not None and isinstance(item, Arrival):
-                answers.append(full)
-                continue
-            (answer,) = self._commit_group([item])
-            if isinstance(answer, StoreFull) and isinstance(item, Arrival):
-                full = answer
-            answers.append(answer)
-        return answers
-
-    def _commit_day(self, work: Sequence[Work]) -> list[Result | MedbusError]:
-        day = _day_of(work[0])
-        arrivals = [item for item in work if isinstance(item, Arrival)]
-        if arrivals and not self._core.has_room(self._core.open_day(day, create=True)):
-            return self._refuse_arrivals(work)
-        create = any(isinstance(item, (Arrival, IntakeLoss)) for item in work)
-        answers: list[Result | MedbusError] = []
-        with self._core.transaction(day, create=create) as transaction:
-            if arrivals:
-                answers += Intake(self._core, self._seen, transaction).store(arrivals)
-            settlements = [item for item in work if isinstance(item, Settlement)]
-            settled = iter(
-                Settling(self._core, self._followers, self._tokens, transaction).store(settlements)
-                if settlements
-                else ()
-            )
-            for item in work[len(arrivals) :]:
-                if isinstance(item, Settlement):
-                    answers.append(next(settled))
-                else:
-                    answers.append(self._note(transaction, item))
-        self._after_commit(day, arrivals, answers)
-        return answers
-
-    def _refuse_arrivals(self, work: Sequence[Work]) -> list[Result | MedbusError]:
-        rest = [item for item in work if not isinstance(item, Arrival)]
-        answers: list[Result | MedbusError] = [StoreFull() for _ in range(len(work) - len(rest))]
-        return answers + (self._commit_group(rest) if rest else [])
-
-    def _note(self, transaction: Transaction, item: Work) -> Result | MedbusError:
-        if isinstance(item, IntakeLoss):
-            counts = transaction.tally.counts
-            counts[item.inbound, LIVE, "discarded_bytes"] += item.discarded_bytes
-            counts[item.inbound, LIVE, "refused_frames"] += item.refused_frames
-            return Noted()
-        assert isinstance(item, AckGiven)
-        day, n = parse_message_id(item.message_id)
-        row = transaction.connection.execute(
-            "SELECT facts FROM messages WHERE n = ?", (n,)
-        ).fetchone()
-        if row is None:
-            return NotFound(f"there is no message {item.message_id}")
-        sealer = self.keys.sealer(day, EVIDENCE)
-        place = b"v1|messages|%d|0|facts" % n
-        parts = unpack(sealer.open(row[0], place))
-        parts[1] = item.ack
-        transaction.connection.execute(
-            "UPDATE messages SET facts = ?, ack_code = ? WHERE n = ?",
-            (transaction.file.evidence.seal(pack(*parts), place), item.code, n),
-        )
-        return Noted()
-
-    def _after_commit(
-        self, day: str, arrivals: Sequence[Arrival], answers: Sequence[Result | MedbusError]
-    ) -> None:
-        core = self._core
-        if day < core.days[-2:][0] and core.files.is_open(day) and not core.depths.owed(day):
-            core.add_chore(f"close {day}", lambda: self._close_day(day))
-        if not arrivals:
-            return
-        for arrival, answer in zip(arrivals, answers, strict=False):
-            if not isinstance(answer, MedbusError) and not arrival.replay_of:
-                self._count_inbound(arrival, getattr(answer, "state", MessageState.ACCEPTED))
-        if len(self._core.tail(day)) >= RUN_MESSAGES:
-            self._core.add_chore(f"index {day}", lambda: self._index(day))
-        tomorrow = day_after(day)
-        if tomorrow not in self._core.days:
-            self._core.add_chore(f"make {tomorrow}", lambda: self._make_day(tomorrow))
-
-    def _count_inbound(self, arrival: Arrival, state: MessageState) -> None:
-        before = self._inbounds.get(arrival.inbound, InboundCounts())
-        self._inbounds[arrival.inbound] = InboundCounts(
-            before.accepted + (state is MessageState.ACCEPTED),
-            before.rejected + (state is MessageState.REJECTED),
-            before.duplicate + (state is MessageState.DUPLICATE),
-            max(before.last_at, arrival.received_at),
-        )
+        return self._committing.commit(work)
 
     # -- writer's thread: chores ---------------------------------------------------------------
 
@@ -268,50 +142,6 @@ class SqliteStore:
     def set_wake(self, wake: Callable[[], None]) -> None:
         """See the interface."""
         self._core.set_wake(wake)
-
-    def _index(self, day: str) -> bool:
-        tail = self._core.tail(day)
-        if not len(tail):
-            return False
-        with self._core.transaction(day) as transaction:
-            count = write_run(transaction.connection, tail)
-        tail.drop(count)
-        return False
-
-    def _make_day(self, day: str) -> bool:
-        core = self._core
-        core.open_day(day, create=True)
-        for older in core.files.open_days():
-            if older < core.days[-2:][0] and not core.depths.owed(older):
-                core.add_chore(f"close {older}", partial(self._close_day, older))
-        return False
-
-    def _close_day(self, day: str) -> bool:
-        """A past day that owes nothing is put to rest: one plain file, no WAL beside it."""
-        core = self._core
-        if core.files.is_open(day) and not core.depths.owed(day):
-            self._index(day)
-            core.readers.close(day)
-            core.files.rest(day)
-        return False
-
-    def _park_damaged(self, delivery_id: str, settlement: Settlement) -> None:
-        """Called by a lane, on any thread, for a delivery whose bytes cannot be opened."""
-
-        def park() -> bool:
-            self.commit([settlement])
-            return False
-
-        self._core.set_alarm(
-            f"damaged {delivery_id}",
-            StoreAlarm(
-                "STO-009",
-                f"the stored bytes of {delivery_id} cannot be opened; it is parked",
-                where=delivery_id,
-                fix="the file or the key ring was changed; restore from a backup",
-            ),
-        )
-        self._core.add_chore(f"park {delivery_id}", park)
 
     # -- writer's thread: operators ------------------------------------------------------------
 
@@ -377,7 +207,7 @@ class SqliteStore:
         core = self._core
         if core.fenced is None:
             for day in core.files.open_days():
-                self._index(day)
+                self._chores.index(day)
         core.readers.close_all()
         core.files.close_all()
         core.vault.close()
@@ -407,6 +237,10 @@ class SqliteStore:
     def next(self, token: int, n: int, after: DueDelivery | None = None) -> list[DueDelivery]:
         """See the interface."""
         return self._lanes.next(token, n, after)
+
+    def is_halted(self, token: int) -> bool:
+        """See the interface."""
+        return self._lanes.is_halted(token)
 
     # -- reads ---------------------------------------------------------------------------------
 
@@ -460,35 +294,7 @@ class SqliteStore:
 
     def counts(self) -> Counts:
         """See the interface."""
-        core = self._core
-        names = core.depths.outbounds() | (self._search.known_outbounds or frozenset())
-        return Counts(
-            {name: self._outbound_counts(name) for name in sorted(names)},
-            dict(self._inbounds),
-            core.seq,
-        )
-
-    def _outbound_counts(self, name: str) -> OutboundCounts:
-        depths = self._core.depths
-        return OutboundCounts(
-            depths.total(name, DeliveryState.PENDING),
-            depths.total(name, DeliveryState.HELD),
-            depths.total(name, DeliveryState.PARKED),
-            self._oldest_at(name),
-            self._core.holding.halts(name),
-            self._search.is_orphaned(name),
-        )
-
-    def _oldest_at(self, outbound: str) -> float:
-        found = []
-        for state in (DeliveryState.PENDING, DeliveryState.HELD):
-            for day in self._core.depths.days(outbound, state)[:1]:
-                with self._core.read(day) as connection:
-                    row = connection.execute(
-                        _OLDEST.format(state=state.value), (outbound,)
-                    ).fetchone()
-                found += [row[0]] if row else []
-        return min(found, default=0.0)
+        return self._counting.counts()
 
     def ledger_days(self) -> tuple[str, ...]:
         """See the interface."""
@@ -496,22 +302,11 @@ class SqliteStore:
 
     def ledger(self, day: str) -> tuple[LedgerRow, ...]:
         """See the interface."""
-        if day not in self._core.days:
-            return ()
-        with self._core.read(day) as connection:
-            return rows_of(day, read_counters(connection))
+        return self._counting.ledger(day)
 
     def check_ledger(self, day: str) -> tuple[LedgerDifference, ...]:
         """See the interface."""
-        if day not in self._core.days:
-            return ()
-        with self._core.read(day) as connection:
-            connection.execute("BEGIN")
-            try:
-                kept, counted = read_counters(connection), recount(connection)
-            finally:
-                connection.execute("COMMIT")
-        return tuple(find_differences(day, kept, counted))
+        return self._counting.check_ledger(day)
 
     def get_snapshot(self, snapshot_id: str) -> dict[str, bytes]:
         """See the interface."""
@@ -556,44 +351,3 @@ class SqliteStore:
     def backup(self, folder: Path) -> None:
         """See the interface."""
         backup(self._core, self._control, folder)
-
-    def _load_inbounds(self) -> None:
-        for day in self._core.days[-2:]:
-            with self._core.read(day) as connection:
-                rows = connection.execute("SELECT inbound, last_at FROM inbounds").fetchall()
-            for inbound, last_at in rows:
-                before = self._inbounds.get(inbound, InboundCounts())
-                self._inbounds[inbound] = InboundCounts(last_at=max(last_at, before.last_at))
-
-
-def open_keys(folder: Path) -> KeyRing:
-    """
-    Return the key ring of a data folder, made at the very first start only.
-
-    Raises:
-        Sealed: there is data but no ring, or the ring does not open.
-    """
-    keys = folder / _KEYS_FOLDER
-    if KeyRing.exists(keys):
-        return KeyRing.open(keys)
-    if (folder / CONTROL_NAME).exists() or any((folder / "messages").glob("*.db")):
-        raise Sealed(
-            "there is data, but its key ring is missing",
-            where=str(keys),
-            fix="bring the keys folder back from a backup; without it the data stays sealed",
-        )
-    return KeyRing.create(keys)
-
-
-def _day_of(item: Work) -> str:
-    if isinstance(item, Settlement):
-        return item.delivery_id[:8]
-    if isinstance(item, IntakeLoss):
-        return item.day
-    return item.message_id[:8]
-
-
-def _as_answer(error: Exception) -> MedbusError:
-    if isinstance(error, MedbusError):
-        return error
-    return MedbusError(f"the store cannot take this ({type(error).__name__})", code="STO-003")

@@ -7,8 +7,11 @@ recovered and checkpointed, a missing WAL of such a file is refused.
 
 from __future__ import annotations
 
-from engine.model.errors import MedbusError
+from pathlib import Path
+
+from engine.model.errors import MedbusError, Sealed
 from engine.model.states import DeliveryState
+from engine.security.keyring import KeyRing
 from engine.store.control_file import NAME as CONTROL_NAME
 from engine.store.core import Core
 from engine.store.depths import OWED
@@ -20,6 +23,7 @@ from engine.store.sqlite import Connection, Failure, SqliteError, describe, fail
 
 #: a structure check of a file up to this size is worth its time at an unclean start
 _CHEAP_CHECK_BYTES = 64_000_000
+_KEYS_FOLDER = "keys"
 
 _HOLDS = """
 SELECT id, seq, place, outbound, keys FROM deliveries WHERE holding = 1"""
@@ -29,6 +33,25 @@ WHERE multi = 1 AND state IN ('pending', 'held')"""
 _HALTS = """
 SELECT id, seq, place, outbound, keys FROM deliveries
 WHERE state = 'parked' AND on_park = 'halt' AND released = 0"""
+
+
+def open_keys(folder: Path) -> KeyRing:
+    """
+    Return the key ring of a data folder, made at the very first start only.
+
+    Raises:
+        Sealed: there is data but no ring, or the ring does not open.
+    """
+    keys = folder / _KEYS_FOLDER
+    if KeyRing.exists(keys):
+        return KeyRing.open(keys)
+    if (folder / CONTROL_NAME).exists() or any((folder / "messages").glob("*.db")):
+        raise Sealed(
+            "there is data, but its key ring is missing",
+            where=str(keys),
+            fix="bring the keys folder back from a backup; without it the data stays sealed",
+        )
+    return KeyRing.create(keys)
 
 
 def refuse_missing_wal(core: Core) -> None:

@@ -73,7 +73,7 @@ def test_terms_are_found_in_runs_and_tail_and_after_a_start(
     store: SqliteStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Wherever the index stands, a search finds every message once, over days."""
-    monkeypatch.setattr("engine.store.sqlite_store.RUN_MESSAGES", 10)
+    monkeypatch.setattr("engine.store.day_chores.RUN_MESSAGES", 10)
     for first in range(1, 36, 7):
         accept(store, *[arrival(n) for n in range(first, first + 7)])
     commit(store, next_day(1))
