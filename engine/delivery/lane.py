@@ -14,7 +14,6 @@ from typing import Any
 
 from engine.delivery.lane_seams import (
     FULL_WAIT_S,
-    PROBE_EVERY_S,
     TROUBLE,
     Group,
     LaneSeams,
@@ -32,6 +31,7 @@ from engine.delivery.settlement import (
     tries_of,
     wait_before,
 )
+from engine.delivery.wait import Wait
 from engine.delivery.window import Window
 from engine.model.errors import Fenced
 from engine.model.records import DueDelivery, Settlement
@@ -74,6 +74,8 @@ class Lane:
         )
         #: others changed the queue: read it anew once nothing is in flight
         self._is_reset_due = False
+        #: how often they did; what was read before says nothing about halts any more
+        self._wakes = 0
         self._current: DueDelivery | None = None
         #: deliveries whose settlement is being committed
         self._unsettled: dict[str, int] = {}
@@ -82,8 +84,7 @@ class Lane:
         #: tries of the head since it was queued
         self._tries: tuple[str, Tries] = ("", NO_TRIES)
         self._is_loading_tries = False
-        self._timer: Any = None
-        self._is_trouble = False
+        self._wait = Wait(seams.reactor, sender.probe, lambda: self.advance(is_due=True))
         self._rated = ""
         self._expiring = ""
         self._is_paused = self._is_halted = self._is_stopped = False
@@ -104,8 +105,9 @@ class Lane:
     def wake(self) -> None:
         """Look at the queue anew: an operator, a release or a requeue changed it."""
         self._is_halted = False
+        self._wakes += 1
         self._tries = ("", NO_TRIES)
-        self._stop_timer()
+        self._wait.stop()
         self._is_reset_due = True
         self.advance()
 
@@ -116,7 +118,7 @@ class Lane:
     def pause(self) -> None:
         """Let the try in flight finish, then send no more."""
         self._is_paused = True
-        self._stop_timer()
+        self._wait.stop()
         self._tell_idle()
 
     def resume(self) -> None:
@@ -126,10 +128,7 @@ class Lane:
 
     def peer_is_back(self) -> None:
         """End a wait that began because the receiver could not be reached."""
-        if self._timer is not None and self._is_trouble:
-            self._stop_timer()
-            self._is_trouble = False
-            self.advance(is_due=True)
+        self._wait.peer_is_back()
 
     @property
     def window(self) -> Window:
@@ -141,7 +140,7 @@ class Lane:
         head = self._window.head
         if self._window.discard(delivery_id) and head is not None:
             if head.delivery_id == delivery_id:
-                self._stop_timer()
+                self._wait.stop()
             self.advance()
 
     def expire(self, delivery_id: str) -> bool:
@@ -149,12 +148,13 @@ class Lane:
         if self._current is not None and self._current.delivery_id == delivery_id:
             self._expiring = delivery_id
             return True
-        return delivery_id in self._unsettled
+        # A try that is to be repeated leaves it in the queue: there the store has to expire it.
+        return delivery_id in self._unsettled and not self._window.has(delivery_id)
 
     def stop(self) -> None:
         """End at once; a try in flight is left uncertain, as after a crash."""
         self._is_stopped = True
-        self._stop_timer()
+        self._wait.stop()
         self._sender.stop()
         self._current = None
         self._tell_idle()
@@ -185,7 +185,7 @@ class Lane:
             return LaneState.HALTED
         if self._is_paused:
             return LaneState.PAUSED
-        if self._timer is not None:
+        if self._wait.is_on:
             return LaneState.WAITING
         if self._unsettled:
             return LaneState.SETTLING
@@ -210,7 +210,7 @@ class Lane:
     def _turn(self, *, is_due: bool) -> None:
         if (
             self._current is not None
-            or self._timer is not None
+            or self._wait.is_on
             or self._has_barrier
             or self._is_paused
             or self._is_halted
@@ -241,26 +241,26 @@ class Lane:
             self._window.pop()
             self._settle(head, settlement)
             return
+        if self._tries[0] != head.delivery_id:
+            if head.attempts:
+                self._load_tries(head, is_due=is_due)
+                return
+            self._tries = (head.delivery_id, NO_TRIES)
         wait_s = 0.0 if is_due or not head.due_at else wait_before(head, policy, now)
         if wait_s > 0.0:
-            self._wait(wait_s)
+            self._wait.begin(wait_s)
             return
         if policy.rate_per_s is not None and self._rated != head.delivery_id:
             self._rated = head.delivery_id
             wait_s = self._group.rate_wait_s()
             if wait_s > 0.0:
-                self._wait(wait_s)
+                self._wait.begin(wait_s)
                 return
-        if self._tries[0] != head.delivery_id:
-            if head.attempts:
-                self._load_tries(head)
-                return
-            self._tries = (head.delivery_id, NO_TRIES)
         self._rated = ""
         self._current = head
         self._sender.send(Try(head, self.token, self._tries[1], now), self._decided)
 
-    def _load_tries(self, head: DueDelivery) -> None:
+    def _load_tries(self, head: DueDelivery, *, is_due: bool) -> None:
         """Have earlier attempts read: they count against the budgets after a restart too."""
         if self._is_loading_tries:
             return
@@ -270,7 +270,8 @@ class Lane:
             self._is_loading_tries = False
             known = [] if isinstance(stored, Exception) else stored[-head.attempts :]
             self._tries = (head.delivery_id, tries_of(each.attempt for each in known))
-            self.advance(is_due=True)
+            self._wait.is_trouble = self._tries[1].last in TROUBLE
+            self.advance(is_due=is_due)
 
         self._seams.read(lambda store: store.get_attempts(head.delivery_id), got)
 
@@ -291,12 +292,13 @@ class Lane:
             if attempt is not None:
                 name, tries = self._tries
                 self._tries = (name, tries.plus(attempt.outcome, attempt.at))
-                self._is_trouble = attempt.outcome in TROUBLE
-            if not self._is_paused:
-                self._wait(decision.retry_in_s or 0.0)
+                self._wait.is_trouble = attempt.outcome in TROUBLE
+            # Where the queue is read anew, something older may be due: the row says when this is.
+            if not (self._is_paused or self._is_reset_due):
+                self._wait.begin(decision.retry_in_s or 0.0)
             self._settle(current, settlement)
             return
-        self._is_trouble = False
+        self._wait.is_trouble = False
         self._window.discard(current.delivery_id)
         self._settle(current, settlement)
         self.advance()
@@ -319,6 +321,7 @@ class Lane:
             if is_put_off(result) and not self._is_stopped:
                 self._seams.reactor.callLater(FULL_WAIT_S, self.note, delivery, settlement)
             elif type(result) is Settled and settlement.state is not DeliveryState.PENDING:
+                self._is_halted |= result.halted
                 self._group.settled(delivery, settlement, result)
 
         self._seams.submit(settlement, noted)
@@ -339,7 +342,7 @@ class Lane:
         if type(result) is not Settled or not result.ok:
             self._not_settled(delivery, result)
         else:
-            self._is_halted = self._is_halted or result.halted
+            self._is_halted |= result.halted
             if settlement.state is not DeliveryState.PENDING:
                 self._group.settled(delivery, settlement, result)
         self.advance()
@@ -355,40 +358,34 @@ class Lane:
                 "reason": type(result).__name__,
             },
         )
-        self._stop_timer()
+        self._wait.stop()
         self._is_reset_due = True
-
-    # -- waiting ---------------------------------------------------------------------------
-
-    def _wait(self, seconds: float) -> None:
-        """Wait, looking from time to time whether an unreachable peer is back."""
-        self._stop_timer()
-        step_s = min(seconds, PROBE_EVERY_S) if self._is_trouble else seconds
-        self._timer = self._seams.reactor.callLater(step_s, self._waited, seconds - step_s)
-
-    def _ask_again(self) -> None:
-        """The store could not be read: look again in a while."""
-        if self._timer is None and not self._is_stopped and not self._is_paused:
-            self._is_trouble = False
-            self._wait(FULL_WAIT_S)
-
-    def _waited(self, left_s: float) -> None:
-        self._timer = None
-        if left_s <= 0.0:
-            self.advance(is_due=True)
-            return
-        self._wait(left_s)
-        self._sender.probe(lambda is_there: self.peer_is_back() if is_there else None)
-
-    def _stop_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
 
     # -- inside ----------------------------------------------------------------------------
 
     def _read_page(self, n: int, after: DueDelivery | None, done: Callable[[Any], None]) -> None:
-        self._seams.read(lambda store: store.next(self.token, n, after), done)
+        wakes = self._wakes
+
+        def read(store: Any) -> Any:
+            page = store.next(self.token, n, after)
+            return page, not page and store.is_halted(self.token)
+
+        def got(answer: Any) -> None:
+            if isinstance(answer, Exception):
+                done(answer)
+                return
+            page, is_halted = answer
+            # Whatever the channel's on_park says today: what was parked with halt still halts.
+            self._is_halted |= is_halted and wakes == self._wakes
+            done(page)
+
+        self._seams.read(read, got)
+
+    def _ask_again(self) -> None:
+        """The store could not be read: look again in a while."""
+        if not (self._wait.is_on or self._is_stopped or self._is_paused):
+            self._wait.is_trouble = False
+            self._wait.begin(FULL_WAIT_S)
 
     def _tell_idle(self) -> None:
         if self._idle and (self.is_quiet or self._is_stopped):

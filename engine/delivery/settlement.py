@@ -34,6 +34,8 @@ class Tries:
     #: tries without a usable answer
     silences: int = 0
     first_silence_at: float = 0.0
+    #: how the last one ended
+    last: AttemptOutcome | None = None
 
     def plus(self, outcome: AttemptOutcome, at: float) -> Tries:
         """Return the tries with one more in it."""
@@ -45,6 +47,7 @@ class Tries:
             at if is_nack and not self.nacks else self.first_nack_at,
             self.silences + is_silence,
             at if is_silence and not self.silences else self.first_silence_at,
+            outcome,
         )
 
 

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
-from engine.model.errors import Conflict
+from engine.model.errors import Conflict, QueueChanged
 from engine.model.records import DueDelivery
 
 #: deliveries and bytes of bodies that one lane keeps
@@ -144,6 +144,10 @@ class Window:
                 return True
         return False
 
+    def has(self, delivery_id: str) -> bool:
+        """Return whether it waits here."""
+        return any(each.delivery_id == delivery_id for each in self._deliveries)
+
     def deliveries(self) -> Iterable[DueDelivery]:
         """Return what is here, in order."""
         return self._deliveries
@@ -191,11 +195,13 @@ class Window:
             self._is_reading = False
             if isinstance(page, Conflict):
                 self._lost()
+            elif turn != self._turn:
+                self._changed()
+            elif isinstance(page, QueueChanged):
+                self.is_behind = True  # and a wake is on its way
             elif isinstance(page, Exception):
                 self.is_behind = True
                 self._failed()
-            elif turn != self._turn:
-                self._changed()
             else:
                 self._take_page(page, asked)
                 self._changed()

@@ -15,8 +15,10 @@ from engine.model.records import DueDelivery
 from engine.model.states import DeliveryState
 from engine.store.holding import lanes_of
 from engine.store.memory_operating import MemoryOperating
+from engine.store.memory_rows import Delivery
 from engine.store.records import Operation, PruneReport, Retention
 from engine.store.slices import run_to_end
+from engine.store.tokens import OpenLane
 
 _PENDING = DeliveryState.PENDING
 
@@ -82,12 +84,7 @@ class MemoryStore(MemoryOperating):
                 # Followers were let go behind the cursor; the lane is woken and reads anew.
                 return []
             start = (after.seq, after.place) if after is not None else (0, 0)
-            stops = [
-                one.at
-                for one in self._halts(lane.outbound)
-                if lane.lane in lanes_of(one.keys, lane.lanes)
-            ]
-            halted = min(stops, default=None)
+            halted = min((one.at for one in self._halts_of(lane)), default=None)
             found = [
                 one.due()
                 for one in self._owed(lane.outbound)
@@ -97,6 +94,15 @@ class MemoryStore(MemoryOperating):
                 and lane.lane in lanes_of(one.keys, lane.lanes)
             ]
             return found[:n]
+
+    def is_halted(self, token: int) -> bool:
+        """See the interface."""
+        with self._lock:
+            return bool(self._halts_of(self._tokens.get(token)))
+
+    def _halts_of(self, lane: OpenLane) -> list[Delivery]:
+        halts = self._halts(lane.outbound)
+        return [one for one in halts if lane.lane in lanes_of(one.keys, lane.lanes)]
 
     def unfinished(self) -> tuple[Operation, ...]:
         """See the interface."""

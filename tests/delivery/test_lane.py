@@ -21,9 +21,9 @@ from engine.delivery.settlement import (
 )
 from engine.hl7.ack import Ack, AckLevel, Verdict
 from engine.model.errors import Fenced, MedbusError, StoreFull
-from engine.model.records import Attempt, DueDelivery
+from engine.model.records import Attempt, DueDelivery, Park, Settlement
 from engine.model.retry import RetryBudget
-from engine.model.states import AttemptOutcome, DeliveryState
+from engine.model.states import AttemptOutcome, DeliveryState, ParkCode
 from engine.store.records import StoredAttempt
 from tests.support.lanes import EPOCH, QueueStore, due, seams_for
 
@@ -298,6 +298,71 @@ def test_halt_stops_the_lane_until_somebody_acts() -> None:
     assert bench.sent == [1, 2, 3]
 
 
+def test_a_late_refusal_halts_as_any_other() -> None:
+    """on_park: halt: what is in memory behind a late refusal waits too."""
+    bench = Bench(on_park="halt").start(due(1), due(2), due(3))
+    bench.senders[0].end("AA")
+    late = Settlement(
+        "20260101-1.1", 1, DeliveryState.PARKED, park=Park(ParkCode.LATE_NACK, ""), on_park="halt"
+    )
+    bench.store.add(due(9, delivery_id=late.delivery_id))
+    bench.channel.note(0, due(9, delivery_id=late.delivery_id), late)
+    bench.senders[0].end("AA")
+    assert (bench.sent, bench.state()) == ([1, 2], LaneState.HALTED)
+
+
+@pytest.mark.parametrize("on_park", ["halt", "continue", "hold_key"])
+def test_what_was_parked_with_halt_still_halts_after_a_restart_or_a_reload(on_park: str) -> None:
+    """Nothing new passes older ones that wait behind a halt, whatever on_park says by now."""
+    bench = Bench(on_park=on_park)
+    bench.store.halted = True
+    bench.start()
+    bench.accept(due(2))
+    assert (bench.sent, bench.state()) == ([], LaneState.HALTED)
+    bench.store.halted = False
+    bench.store.add(due(1))
+    bench.channel.wake()
+    bench.senders[0].end("AA")
+    assert bench.sent == [1, 2]
+
+
+def test_a_halt_that_was_read_before_an_operator_acted_says_nothing() -> None:
+    """If this failed, a lane would stand for ever when a release and a read cross."""
+    bench = Bench()
+    bench.store.halted, bench.store.reads_at_once = True, False
+    bench.start()
+    (read,) = bench.store.waiting_reads
+    bench.store.waiting_reads.clear()
+    bench.store.halted = False
+    bench.store.add(due(1))
+    bench.channel.wake()
+    bench.store.reads_at_once = True
+    read()
+    assert bench.sent == [1]
+
+
+def test_a_requeued_delivery_does_not_wait_for_the_next_one_s_back_off() -> None:
+    """An operator's requeue during a try that fails goes out at once, before the failed one."""
+    bench = Bench(on_park="continue").start(due(1), due(2))
+    bench.senders[0].end("AR")
+    bench.store.states["20261121-1.1"] = DeliveryState.PENDING
+    bench.channel.wake()
+    bench.senders[0].end("timeout")
+    assert bench.sent == [1, 2, 1]
+
+
+def test_a_back_off_from_before_a_restart_ends_early_too() -> None:
+    """A fresh lane learns from the stored tries why it waits, and looks for the peer."""
+    bench = Bench()
+    tried = Attempt(EPOCH, 0.1, AttemptOutcome.REFUSED)
+    bench.store.attempts["20261121-1.1"] = [StoredAttempt(1, tried)]
+    bench.start(due(1, attempts=1, due_at=EPOCH + 300.0))
+    bench.reactor.advance(5.0)
+    assert bench.sent == []
+    bench.senders[0].probes[-1](True)
+    assert bench.sent == [1]
+
+
 def test_a_requeued_delivery_goes_out_at_its_own_place() -> None:
     """After wake the lane reads from the start: what an operator requeued comes first again."""
     bench = Bench().start(due(1), due(2), due(3))
@@ -456,18 +521,21 @@ def test_expired_deliveries_are_not_sent() -> None:
     assert bench.settled[0] == (1, DeliveryState.EXPIRED)
 
 
-@pytest.mark.parametrize("place", ["in flight", "waiting", "behind"])
+@pytest.mark.parametrize("place", ["in flight", "committing", "waiting", "behind"])
 def test_a_sender_s_wait_that_ran_out_expires_its_delivery(place: str) -> None:
     """expire() takes a delivery out wherever it stands; one in flight gets no further try."""
     bench = Bench().start(due(1), due(2), due(3))
     number = 2 if place == "behind" else 1
-    if place == "waiting":
+    bench.store.commits_at_once = place != "committing"
+    if place in ("waiting", "committing"):
         bench.senders[0].end("AE")
     bench.channel.expire(f"20261121-{number}.1")
-    if place != "waiting":
+    bench.store.commits_at_once = True
+    bench.store.commit()
+    if place in ("in flight", "behind"):
         bench.senders[0].end("AE" if place == "in flight" else "AA")
     assert bench.store.states[f"20261121-{number}.1"] is DeliveryState.EXPIRED
-    assert bench.sent == {"in flight": [1, 2], "waiting": [1, 2], "behind": [1, 3]}[place]
+    assert bench.sent == ([1, 3] if place == "behind" else [1, 2])
 
 
 @pytest.mark.parametrize("why", [StoreFull(), MedbusError("somebody has the file", code="STO-004")])

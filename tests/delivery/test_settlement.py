@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from engine.delivery.policy import AT_ONCE, AckWanted, DeliveryPolicy
+from engine.delivery.policy import AckWanted, DeliveryPolicy
 from engine.delivery.settlement import (
     NO_TRIES,
     Decision,
@@ -193,7 +193,12 @@ def test_the_most_exact_entry_of_on_ack_wins(
 ) -> None:
     """AR/207 is looked at before AR, CE before AE; what is not named keeps its default."""
     policy = replace(
-        POLICY, on_ack={"AR/207": RetryBudget(attempts=5), "AR": AT_ONCE, "CE": AT_ONCE}
+        POLICY,
+        on_ack={
+            "AR/207": RetryBudget(attempts=5),
+            "AR": RetryBudget(attempts=0),
+            "CE": RetryBudget(attempts=0),
+        },
     )
     assert settled(on_ack(code, policy=policy, error_code=error_code)).state is state
 
@@ -331,4 +336,4 @@ def test_stored_attempts_give_the_budgets_back_after_a_restart() -> None:
         Attempt(3.0, 0.1, AttemptOutcome.TIMEOUT),
         Attempt(4.0, 0.1, AttemptOutcome.NACK, "AE"),
     ]
-    assert tries_of(attempts) == Tries(4, 2, 2.0, 1, 3.0)
+    assert tries_of(attempts) == Tries(4, 2, 2.0, 1, 3.0, AttemptOutcome.NACK)

@@ -356,6 +356,8 @@ class HoldConformance:
         assert answer.halted
         assert store.counts().outbounds["lis"].halted_by == (f"{DAY}-1.1",)
         assert due(store, lane=lane, lanes=2) == []
+        assert store.is_halted(store.lane_open("lis", lane, 2))
+        assert not store.is_halted(store.lane_open("lis", 1 - lane, 2))
         assert due(store, lane=1 - lane, lanes=2) == before[1]
         operate(store, "requeue", f"{DAY}-1.1")
         assert due(store, lane=lane, lanes=2) == before[0]

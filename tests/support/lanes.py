@@ -76,6 +76,8 @@ class QueueStore:
     page_bytes: int = 1_000_000_000
     #: the next reads fail
     broken_reads: int = 0
+    #: something was parked with halt
+    halted: bool = False
 
     def add(self, *deliveries: DueDelivery) -> None:
         """Have *deliveries* pending."""
@@ -135,6 +137,10 @@ class QueueStore:
                 break
             page.append(each)
         return page
+
+    def is_halted(self, token: int) -> bool:
+        """Return what the test says."""
+        return self.halted
 
     def get_attempts(self, delivery_id: str) -> tuple[StoredAttempt, ...]:
         """Return the stored attempts."""
