@@ -314,4 +314,5 @@ class OutboundChannel:
             one: Deferred[None] = Deferred()
             quiet.append(one)
             lane.when_quiet(lambda one=one: one.callback(None))  # type: ignore[misc]
-        return DeferredList(quiet).addCallback(lambda _: None)
+        # Whoever waits may stop waiting (an engine that ends): that is no error of a lane.
+        return DeferredList(quiet, consumeErrors=True).addCallback(lambda _: None)

@@ -22,6 +22,8 @@ from engine.mllp.writing import write_at_once, writes_at_once
 
 # Twisted's Failure is only half typed.
 Failure: Any = TypedFailure
+#: how long a receiver may take to let a connection be closed in good order
+CLOSE_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +72,12 @@ class Dial(ClientFactory):
         self._target = target
         self._connector: Any = None
         self._timer: Any = None
+        self.reactor: Any = None
         self.is_tls = False
 
     def start(self, reactor: Any, tls_options: Any) -> None:
         """Connect."""
+        self.reactor = reactor
         target = self._target
         factory: Any = self
         if tls_options is not None:
@@ -132,6 +136,7 @@ class MllpConnection(Protocol):
         self._sender = sender
         self._dial = dial
         self._stands = self._writes_at_once = False
+        self._closing: Any = None
         #: whether everything written was handed to the kernel
         self.is_flushed = True
 
@@ -153,6 +158,8 @@ class MllpConnection(Protocol):
 
     def connectionLost(self, reason: TypedFailure = connectionDone) -> None:
         """Hand on."""
+        if self._closing is not None and self._closing.active():
+            self._closing.cancel()
         self.exchange.close()
         if self._stands:
             self._sender.lost(self, reason)
@@ -180,8 +187,9 @@ class MllpConnection(Protocol):
         """The transport is gone."""
 
     def close(self) -> None:
-        """Close in good order."""
+        """Close in good order; one that takes no more bytes, or no end of TLS, is dropped."""
         self.transport.unregisterProducer()
+        self._closing = self._dial.reactor.callLater(CLOSE_S, self.transport.abortConnection)
         self.transport.loseConnection()
 
     def abort(self) -> None:

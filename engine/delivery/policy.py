@@ -6,10 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from engine.model.retry import Backoff, RetryBudget
+from engine.model.retry import ON_NACK, Backoff, RetryBudget
 
-#: no further attempt: what fails is parked at once
-AT_ONCE = RetryBudget(attempts=0)
 UNLIMITED = RetryBudget()
 
 
@@ -26,11 +24,6 @@ class AckWanted(StrEnum):
     NONE = "none"
 
 
-def default_on_ack() -> Mapping[str, RetryBudget]:
-    """Return the reply table's defaults: AE is tried again, AR is not."""
-    return {"AE": RetryBudget(attempts=10, for_s=1800.0), "AR": AT_ONCE}
-
-
 @dataclass(frozen=True, slots=True)
 class DeliveryPolicy:
     """One outbound channel's choices, as DESIGN 2.1 names them."""
@@ -40,7 +33,7 @@ class DeliveryPolicy:
     #: no answer, or none that can be read
     on_timeout: RetryBudget = UNLIMITED
     #: by verdict (AE, AR, CE, CR) or verdict/ERR-3 code (AR/207)
-    on_ack: Mapping[str, RetryBudget] = field(default_factory=default_on_ack)
+    on_ack: Mapping[str, RetryBudget] = field(default_factory=lambda: ON_NACK)
     #: hold_key, continue or halt
     on_park: str = "continue"
     #: None is never
@@ -61,4 +54,4 @@ class DeliveryPolicy:
             found = self.on_ack.get(key)
             if found is not None:
                 return found
-        return default_on_ack().get(plain, AT_ONCE)
+        return ON_NACK[plain]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,3 +42,10 @@ class RetryBudget:
         if self.attempts is not None and attempts_made > self.attempts:
             return True
         return self.for_s is not None and since_first_s >= self.for_s
+
+
+#: what a negative ack means where a channel says nothing: AE is tried again, AR is not.
+#: CE and CR are treated as these.
+ON_NACK: Mapping[str, RetryBudget] = MappingProxyType(
+    {"AE": RetryBudget(attempts=10, for_s=1800.0), "AR": RetryBudget(attempts=0)}
+)

@@ -10,7 +10,7 @@ from engine.delivery.channel import MakeSender, OutboundChannel
 from engine.delivery.file_writer import FileWriter
 from engine.delivery.lane import LaneSeams
 from engine.delivery.mllp_sender import MllpSender, MllpTarget
-from engine.delivery.policy import AckWanted, DeliveryPolicy, default_on_ack
+from engine.delivery.policy import AckWanted, DeliveryPolicy
 from engine.delivery.tls import ClientTls
 from engine.model.records import DueDelivery, Settlement
 from engine.model.retry import Backoff, RetryBudget
@@ -20,12 +20,11 @@ from engine.runtime.certificates import client_files
 def build_policy(model: Outbound) -> DeliveryPolicy:
     """Return what the channel wants done with replies, silence and trouble."""
     backoff = model.backoff
-    given = {code: _budget(rule) for code, rule in model.on_ack.items()}
     return DeliveryPolicy(
         ack=AckWanted(model.ack),
         backoff=Backoff(backoff.first, backoff.factor, backoff.max),
         on_timeout=_budget(model.on_timeout),
-        on_ack={**default_on_ack(), **given},
+        on_ack={code: _budget(rule) for code, rule in model.on_ack.items()},
         on_park=model.on_park,
         expire_after_s=model.expire_after,
         rate_per_s=model.rate,

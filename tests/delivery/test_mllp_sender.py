@@ -12,6 +12,7 @@ from twisted.internet.testing import MemoryReactorClock
 from twisted.python.failure import Failure
 
 from engine.delivery.channel import OutboundChannel
+from engine.delivery.mllp_connection import CLOSE_S
 from engine.delivery.mllp_sender import MllpSender, MllpTarget
 from engine.delivery.policy import AckWanted, DeliveryPolicy
 from engine.mllp.frames import encode_frame
@@ -370,9 +371,22 @@ def test_error_codes_reach_the_policy() -> None:
 
 
 def test_stop_leaves_nothing_behind() -> None:
-    """After stop the connection is closing and no timer runs."""
+    """After stop the connection is closing; once it is gone no timer runs."""
     bench = Bench(due(1), due(2))
     wire = bench.connect()
     bench.channel.abort()
     assert wire.disconnecting
+    bench.lose(ConnectionDone())
+    assert bench.reactor.getDelayedCalls() == []
+
+
+def test_a_receiver_that_does_not_let_itself_be_closed_is_dropped() -> None:
+    """If this failed, each reload would leave a connection to such a receiver behind for good."""
+    bench = Bench(due(1))
+    wire = bench.connect()
+    bench.channel.abort()
+    bench.reactor.advance(CLOSE_S - 0.1)
+    assert not wire.disconnected
+    bench.reactor.advance(0.2)
+    assert wire.disconnected
     assert bench.reactor.getDelayedCalls() == []

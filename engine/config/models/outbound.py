@@ -18,6 +18,7 @@ from engine.config.models.units import (
     TcpAddress,
     refuse,
 )
+from engine.model.retry import ON_NACK
 
 
 class ClientTls(Model):
@@ -96,8 +97,8 @@ class RetryRule(Short):
 
 
 _NACK_DEFAULTS = {
-    "AE": RetryRule.model_construct(retry=10, for_=1800.0),
-    "AR": RetryRule.model_construct(retry=0, for_=None),
+    verdict: RetryRule.model_construct(retry=budget.attempts, for_=budget.for_s)
+    for verdict, budget in ON_NACK.items()
 }
 
 
