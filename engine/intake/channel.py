@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -78,6 +78,7 @@ class InboundChannel:
         self._in_commit = 0
         self._reported = (0, 0)
         self._loss_timer: Any = None
+        self._is_over = False
         self._waits = self._make_waits(acceptance)
 
     # -- life ------------------------------------------------------------------------------
@@ -113,6 +114,7 @@ class InboundChannel:
 
     def abort(self) -> None:
         """Drop everything unanswered: after a fence, or when waiting took too long."""
+        self._is_over = True
         self._stop_loss_timer()
         self._waits.stop()
         if self.listener is not None:
@@ -168,25 +170,21 @@ class InboundChannel:
         steps: Generator[PythonCall, PythonAnswer, Arrival],
         call: PythonCall,
     ) -> None:
-        def answered(answer: Any) -> None:
+        def go_on(resume: Callable[[], PythonCall]) -> None:
+            if self._is_over:
+                return  # its sender was hung up on, and sends it again
             try:
-                following = steps.send(answer)
+                following = resume()
             except StopIteration as stop:
                 item.arrival = stop.value
                 self._submit_ready()
-                return
-            self._ask_python(item, steps, following)
+            else:
+                self._ask_python(item, steps, following)
 
-        def failed(failure: Any) -> None:
-            try:
-                following = steps.throw(failure.value)
-            except StopIteration as stop:
-                item.arrival = stop.value
-                self._submit_ready()
-                return
-            self._ask_python(item, steps, following)
-
-        self._seams.call_python(call).addCallbacks(answered, failed)
+        self._seams.call_python(call).addCallbacks(
+            lambda answer: go_on(lambda: steps.send(answer)),
+            lambda failure: go_on(lambda: steps.throw(failure.value)),
+        )
 
     def _submit_ready(self) -> None:
         """Submit what is decided at the head of the order."""
@@ -319,18 +317,25 @@ class InboundChannel:
         outbound = wanted.outbound if wanted is not None else ""
         facts = item.facts._replace(message_id=first_id)
 
+        def look(store: Any) -> Any:
+            owed = [d for d in store.get_message(first_id).deliveries if d.outbound == outbound]
+            done = [each for each in owed if each.state is DeliveryState.DELIVERED]
+            last = max(done, key=lambda each: each.settled_at, default=None)
+            return owed, last, store.get_attempts(last.delivery_id) if last is not None else ()
+
         def seen(stored: Any) -> None:
             if isinstance(stored, Exception):
                 self._not_stored(item, arrival, stored)
             elif not self._waits.join(first_id, item.reply):
-                states = [
-                    (each.delivery_id, each.state)
-                    for each in stored.deliveries
-                    if each.outbound == outbound
-                ]
-                self._waits.begin(facts, arrival.body, item.reply, states)
+                owed, last, tries = stored
+                states = [(each.delivery_id, each.state) for each in owed]
+                route = last.route if last is not None else ""
+                answer = tries[-1].attempt.ack if tries else b""
+                self._waits.begin(
+                    facts, arrival.body, item.reply, states, route=route, answer=answer
+                )
 
-        self._seams.writer.call(lambda store: store.get_message(first_id), seen)
+        self._seams.writer.call(look, seen)
 
     def _make_awaited_ack(self, awaited: Awaited, code: str, text: str) -> bytes:
         if code == "AA" and awaited.answer:

@@ -72,10 +72,19 @@ class DeliveryWaits:
         body: bytes,
         reply: Reply,
         states: Iterable[tuple[str, DeliveryState]],
+        *,
+        route: str = "",
+        answer: bytes = b"",
     ) -> None:
-        """Wait for the deliveries in *states* (delivery id, state); none are owed = filtered."""
+        """
+        Wait for the deliveries in *states* (delivery id, state); none are owed = filtered.
+
+        Args:
+            route: of the last one that is delivered already.
+            answer: what the receiver said to that one.
+        """
         known = dict(states)
-        awaited = Awaited(facts, body, [reply], set())
+        awaited = Awaited(facts, body, [reply], set(), answer, route)
         if not known:
             self._finish(awaited, self.choices.on_filtered, "no route sends this message on")
         elif DeliveryState.PARKED in known.values():

@@ -233,15 +233,7 @@ routes:
 
 def test_a_slow_step_does_not_change_the_accept_order(monkeypatch: pytest.MonkeyPatch) -> None:
     """Messages are stored in the order of their frames, also when an earlier one's step is slow."""
-    import tests.support.intake as support
-
-    plain = support.compile_routes
-    monkeypatch.setattr(
-        support,
-        "compile_routes",
-        lambda routes: plain(routes, **{"transforms/python/slow.py": "def wait(m, c): return m\n"}),
-    )
-    bench = IntakeBench(PYTHON)
+    bench = _bench_with_python(monkeypatch)
     from engine.pipeline.steps.base import PythonAnswer
 
     slow = bench.send(adt(b"1").replace(b"A01", b"A08"))
@@ -254,6 +246,36 @@ def test_a_slow_step_does_not_change_the_accept_order(monkeypatch: pytest.Monkey
     bench.python_calls[0][1].callback(PythonAnswer(bench.python_calls[0][0].body, ""))
     assert [arrival.control_id for arrival in bench.writer.arrivals] == ["1", "2", "3"]
     assert {code(slow), code(quick), code(slower)} == {"AA"}
+
+
+def test_an_answer_of_python_after_the_end_stores_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """At a stop that cuts a slow step off, its sender was hung up on: nothing follows, no error."""
+    from asyncio import CancelledError
+
+    from engine.pipeline.steps.base import PythonAnswer
+
+    bench = _bench_with_python(monkeypatch)
+    slow, slower = (bench.send(adt(number).replace(b"A01", b"A08")) for number in (b"1", b"2"))
+    bench.channel.abort()
+    (first, done), (_, cut_off) = bench.python_calls
+    done.callback(PythonAnswer(first.body, ""))
+    cut_off.errback(CancelledError())
+    assert (bench.writer.arrivals, slow.ack, slower.ack) == ([], None, None)
+    assert cut_off.result is None
+
+
+def _bench_with_python(monkeypatch: pytest.MonkeyPatch) -> IntakeBench:
+    import tests.support.intake as support
+
+    plain = support.compile_routes
+    monkeypatch.setattr(
+        support,
+        "compile_routes",
+        lambda routes: plain(routes, **{"transforms/python/slow.py": "def wait(m, c): return m\n"}),
+    )
+    return IntakeBench(PYTHON)
 
 
 BATCH = b"FHS|^~\\&|HIS|H|LIS|L|20261121||||F77\rBHS|^~\\&|HIS|H|LIS|L|20261121||||B88\r%sBTS|%d\r"

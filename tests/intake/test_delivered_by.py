@@ -115,20 +115,39 @@ def test_a_resend_while_waiting_is_answered_together() -> None:
 )
 def test_a_resend_after_a_restart_sees_how_it_stands(state: DeliveryState, expected: str) -> None:
     """Without a stored ack the state of the first one's deliveries decides."""
+    assert code(_resend_after_a_restart(make(), state)) == expected
+
+
+def test_a_resend_after_a_restart_gets_the_answer_passed_back() -> None:
+    """If this failed, a query whose answer was lost in a crash would get a bare AA for ever."""
     bench = make()
+    bench.channel._seams = replace(
+        bench.seams, respond=lambda route, body, answer, facts: answer + route.encode()
+    )
+    reply = _resend_after_a_restart(bench, DeliveryState.DELIVERED)
+    assert reply.ack == ANSWER + b"adt_to_lis"
+
+
+def _resend_after_a_restart(bench: IntakeBench, state: DeliveryState) -> HandReply:
     bench.send(ADT % b"X1")
     bench.channel._waits.stop()
-    stored = SimpleNamespace(
-        deliveries=[SimpleNamespace(delivery_id="20261121-1.1", outbound="lis", state=state)]
+    delivery = SimpleNamespace(
+        delivery_id="20261121-1.1",
+        outbound="lis",
+        state=state,
+        settled_at=1.0,
+        route="adt_to_lis",
     )
-    bench.writer.store = SimpleNamespace(get_message=lambda message_id: stored)
-    assert code(bench.send(ADT % b"X1")) == expected
+    tried = SimpleNamespace(attempt=SimpleNamespace(ack=ANSWER))
+    bench.writer.store = SimpleNamespace(
+        get_message=lambda message_id: SimpleNamespace(deliveries=[delivery]),
+        get_attempts=lambda delivery_id: [tried],
+    )
+    return bench.send(ADT % b"X1")
 
 
 def test_the_answer_can_be_passed_back() -> None:
     """With a response the receiver's answer is the ack."""
-    from dataclasses import replace
-
     bench = make()
     bench.channel._seams = replace(
         bench.seams, respond=lambda route, body, answer, facts: answer + route.encode()
