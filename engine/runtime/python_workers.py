@@ -111,12 +111,15 @@ class _Seat:
     def __init__(self, memory_bytes: int) -> None:
         self._memory_bytes = memory_bytes
         self._worker: _Worker | None = None
+        self._is_closed = False
         self._lock = threading.Lock()
 
     def run(self, call: PythonCall) -> tuple[dict[str, Any], bytes]:
         """Run a call; a crash or time-out is tried once more in a fresh worker."""
         with self._lock:
             for is_last in (False, True):
+                if self._is_closed:
+                    break
                 try:
                     if self._worker is None:
                         self._worker = _Worker(self._memory_bytes)
@@ -125,9 +128,10 @@ class _Seat:
                     self._worker = None
                     if is_last:
                         return {"error": f"{call.module}:{call.function}: {gone}, twice"}, b""
-        raise AssertionError("unreachable")
+        return {"error": f"{call.module}:{call.function}: the engine stops"}, b""
 
     def close(self) -> None:
+        self._is_closed = True
         worker, self._worker = self._worker, None
         if worker is not None:
             with contextlib.suppress(OSError):

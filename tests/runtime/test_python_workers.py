@@ -101,6 +101,17 @@ def test_one_channels_slow_step_does_not_delay_anothers(workers: PythonWorkers) 
     assert slow.result().error == ""
 
 
+def test_close_ends_a_running_step_and_begins_no_other(workers: PythonWorkers) -> None:
+    """If this failed, a stop of the engine would wait for a step that loops, twice."""
+    workers.run(call("upper"))
+    slow, next_one = workers.submit(call("loop", timeout_s=60.0)), workers.submit(call("upper"))
+    began = time.monotonic()
+    workers.close()
+    assert "the engine stops" in slow.result(timeout=10.0).error
+    assert next_one.cancelled() or next_one.result().body is None
+    assert time.monotonic() - began < 5.0
+
+
 def test_changed_sources_reach_a_running_worker(workers: PythonWorkers) -> None:
     """If this failed, a reload would go on running the old code."""
     assert workers.run(call("upper")).error == ""
