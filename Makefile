@@ -8,6 +8,8 @@ JOBS   ?= 2
 # Durations and sizes of the long runs; smaller values make a shorter run.
 KILLS  ?= 200
 BACKLOG ?= 1000000
+# minutes of each soak
+SOAK   ?= 5
 DATA   ?= out/demo
 
 .PHONY: help install packages run test lint types contracts unit site torture bench docs lock clean
@@ -52,8 +54,8 @@ site: install
 	$(BIN)/medbus check
 	$(BIN)/medbus test
 
-torture: install   ## long: kills under load, every fault, a great backlog; writes docs/reliability.md
-	$(BIN)/python -m tests.torture --kills $(KILLS) --backlog $(BACKLOG)
+torture: install packages  ## long: kills under load, every fault, soaks, a great backlog; writes docs/reliability.md
+	$(BIN)/python -m tests.torture --kills $(KILLS) --backlog $(BACKLOG) --soak $(SOAK)
 
 bench: install     ## engine and floor program side by side, in one run
 	$(BIN)/medbus bench

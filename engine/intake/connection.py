@@ -100,8 +100,8 @@ class MllpConnection(Protocol):
         address = self.transport.getPeer()
         self.peer = f"{address.host}:{address.port}"
         self._writes_at_once = writes_at_once(self.transport)
-        self._listener.opened(self)
         self.transport.registerProducer(self, True)
+        self._listener.opened(self)
 
     def handshakeCompleted(self) -> None:
         """Look at the peer's name, on resumed sessions too."""
@@ -219,7 +219,7 @@ class MllpConnection(Protocol):
         """Return why this connection should be closed at *tick* seconds, or ""."""
         limits = self._listener.limits
         if not self._is_ready:
-            late = tick - self._began_tick > limits.handshake_s
+            late = tick - self._began_tick >= limits.handshake_s
             return "no TLS handshake in time" if late else ""
         if self._stopped:
             self._read_tick = tick

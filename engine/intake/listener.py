@@ -21,6 +21,7 @@ from twisted.protocols.tls import TLSMemoryBIOFactory
 
 from engine.intake.budget import Budget
 from engine.intake.connection import MllpConnection, Reply
+from engine.intake.file_room import leaves_room
 from engine.intake.tls import ServerTls
 
 _log = logging.getLogger(__name__)
@@ -210,6 +211,9 @@ class MllpListener(ServerFactory):
         self.counts.accepted_connections += 1
         self._connections.add(connection)
         self._per_host[connection.peer.rpartition(":")[0]] += 1
+        if not leaves_room(connection.transport):
+            self.refuse(connection, "too few file descriptors are left")
+            return
         set_keepalive(connection.transport)
 
     def closed(self, connection: MllpConnection, *, is_tls_failure: bool) -> None:

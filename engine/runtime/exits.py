@@ -12,6 +12,7 @@ import logging
 import random
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ from engine.model.records import DueDelivery, Settlement
 from engine.model.states import AttemptOutcome
 from engine.runtime.build_outbound import build_outbound
 from engine.runtime.configuration import Configuration
+from engine.runtime.file_threads import FileThreads
 from engine.runtime.overview import target_of
 from engine.runtime.rates import RateMeter
 
@@ -35,7 +37,7 @@ class Exit:
     """One outbound channel and how it is doing."""
 
     def __init__(
-        self, model: Outbound, channel: OutboundChannel, own_threads: ThreadPoolExecutor | None
+        self, model: Outbound, channel: OutboundChannel, own_threads: FileThreads | None
     ) -> None:
         self.model = model
         self.channel = channel
@@ -99,7 +101,7 @@ class Exits:
     async def _open(self, name: str, model: Outbound) -> None:
         engine = self._engine
         # A folder that hangs (a dead network file system) must not stop what others read.
-        own = None if model.file is None else ThreadPoolExecutor(model.lanes + 1, f"file-{name}")
+        own = None if model.file is None else FileThreads(name, model.lanes + 1)
         channel = build_outbound(
             name,
             model,
@@ -116,7 +118,7 @@ class Exits:
         # Asked now: an operator may have paused it while its predecessor came to an end.
         channel.start(tokens, is_paused=name in engine.paused())
 
-    def _seams(self, threads: ThreadPoolExecutor) -> LaneSeams:
+    def _seams(self, threads: ThreadPoolExecutor | FileThreads) -> LaneSeams:
         engine = self._engine
         return LaneSeams(
             reactor=engine.reactor,
@@ -128,7 +130,7 @@ class Exits:
 
     def _read(
         self,
-        threads: ThreadPoolExecutor,
+        threads: ThreadPoolExecutor | FileThreads,
         function: Callable[[Any], Any],
         done: Callable[[Any], None],
     ) -> None:
@@ -141,7 +143,9 @@ class Exits:
                 answer = function(self._engine.store)
             except Exception as error:  # noqa: BLE001  it belongs to the lane, which is told
                 answer = error
-            loop.call_soon_threadsafe(done, answer)
+            with suppress(RuntimeError):
+                # Once the loop has ended nobody waits for the answer any more.
+                loop.call_soon_threadsafe(done, answer)
 
         threads.submit(work)
 
@@ -188,7 +192,7 @@ class Exits:
             await found.channel.stop().asFuture(asyncio.get_running_loop())
             self.exits.pop(name, None)
             if found.own_threads is not None:
-                found.own_threads.shutdown(wait=False)
+                found.own_threads.end()
 
     async def close_all(self) -> None:
         """End every channel."""

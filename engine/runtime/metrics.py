@@ -78,6 +78,12 @@ class EngineCollector(Collector):
         refused = CounterMetricFamily(
             "medbus_refused_connections", "Connections not let in", labels=("inbound",)
         )
+        dropped = CounterMetricFamily(
+            "medbus_dropped_connections", "Closed: idle, slow, no MLLP", labels=("inbound",)
+        )
+        no_tls = CounterMetricFamily(
+            "medbus_tls_failures", "Connections without a TLS handshake", labels=("inbound",)
+        )
         unencrypted = 0
         for name, door in self._engine.doors.doors.items():
             counts, listener = door.channel.counts, door.channel.listener
@@ -90,7 +96,9 @@ class EngineCollector(Collector):
                 connections.add_metric((name,), listener.connection_count)
                 discarded.add_metric((name,), listener.counts.discarded_bytes)
                 refused.add_metric((name,), listener.counts.refused_connections)
-        yield from (messages, received, connections, discarded, refused)
+                dropped.add_metric((name,), listener.counts.dropped_connections)
+                no_tls.add_metric((name,), listener.counts.tls_failures)
+        yield from (messages, received, connections, discarded, refused, dropped, no_tls)
         site = self._engine.configuration.site
         unencrypted += sum(
             model.mllp is not None and model.mllp.tls is None for model in site.outbound.values()

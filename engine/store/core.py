@@ -152,6 +152,7 @@ class Core:
             after()
         while self._postponed:
             self.add_chore(*self._postponed.popitem())
+        self.drop_alarm(f"locked {file.day}")
         file.wal_bytes += transaction.size_bytes + _COMMIT_OVERHEAD_BYTES
         # A checkpoint may need as much room again as the log has: on a small disk it comes sooner.
         if file.wal_bytes > min(self.settings.checkpoint_bytes, self._disk_bytes // 32):
@@ -213,12 +214,15 @@ class Core:
             self._reserve.give_up()
             return StoreFull()
         if failure is Failure.BUSY:
-            return MedbusError(
+            locked = MedbusError(
                 "another process holds the store's files",
                 code="STO-004",
                 where=day,
                 fix="find it: nothing but the engine may open them",
             )
+            alarm = StoreAlarm(locked.code, locked.what, where=day, fix=locked.fix)
+            self.set_alarm(f"locked {day}", alarm)
+            return locked
         if failure is Failure.STATEMENT:
             kind = Conflict if isinstance(error, IntegrityError) else MedbusError
             return kind(f"the store refused a value ({describe(error)})", code="STO-003")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import socket
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -15,6 +16,9 @@ from tests.torture.receiver import Receiver, Script, accept_all
 from tests.torture.wire import PeerClosed, Wire
 
 SHIM_SOURCE = Path(__file__).with_name("shim.c")
+
+#: the patient's name in every message; must be in no log, metric or plain file
+CANARY = b"ZQCANARY"
 
 #: quick waits, so that a fault shows within a second; the meaning is that of the real values
 OUTBOUND = "timeout: 1s"
@@ -42,11 +46,13 @@ class Bench:
         inbound: str = "",
         mllp_in: str = "",
         steps: str = "",
+        site: str = "",
         **files: str,
     ) -> None:
         self.port = free_port()
         self.receiver = Receiver(script)
-        site = "\n".join(
+        #: a site of the test's own may name these two ports
+        site = site.format(port=self.port, lis=self.receiver.port) or "\n".join(
             (
                 "inbound:",
                 f'  his: {{mllp: {{listen: "127.0.0.1:{self.port}"{_more(mllp_in)}}}'
@@ -113,14 +119,33 @@ class Bench:
         return found
 
     def close(self) -> None:
-        """End engine and receiver."""
+        """End engine and receiver; fails when patient data lies anywhere in plain sight."""
         if self.engine.running:
             self.engine.kill()
         self.receiver.stop()
+        assert_nothing_in_plain_sight(self.engine.folder)
+
+
+def assert_nothing_in_plain_sight(folder: Path) -> None:
+    """Fail when a patient's name stands in any file of *folder*, deliveries to files aside."""
+    for path in folder.rglob("*"):
+        if path.is_file() and "out" not in path.relative_to(folder).parts:
+            assert CANARY not in path.read_bytes(), f"patient data in {path.relative_to(folder)}"
 
 
 def _more(text: str) -> str:
     return f", {text}" if text else ""
+
+
+def is_closed(connection: socket.socket) -> bool:
+    """Return whether the other side has closed."""
+    connection.setblocking(False)
+    try:
+        return connection.recv(1, socket.MSG_PEEK) == b""
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
 
 
 def verdict(ack: bytes) -> str:

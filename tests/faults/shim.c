@@ -5,6 +5,8 @@
  *   CALL    sync | write | read   (MATCH is part of the file's path; with $ behind it, its end)
  *           send | recv           (MATCH is part of the bytes)
  *   ACTION  eio | enospc | kill | stop
+ *           hang (until the file of rules is gone)
+ *           short (a read gives half) | eof (a read gives nothing)
  *   COUNT   how often; -1 for ever
  * `clock - shift SECONDS` moves the wall clock (not the monotonic one) by so many seconds.
  */
@@ -51,11 +53,14 @@ static int fits(const char *path, const char *match) {
     return all >= length && !strncmp(path + all - length, match, length);
 }
 
-/* Returns the errno to fail with, or 0. Kills or stops the process where a rule says so. */
+enum { HALF = -1, NOTHING = -2 };
+
+/* Returns the errno to fail with, HALF or NOTHING for a read, or 0 to go on.
+ * Kills, stops or hangs where a rule says so; a hang holds up its own thread only. */
 static int judge(const char *call, int fd, const void *bytes, size_t length) {
     char link[64], path[512];
     ssize_t n = 0;
-    int verdict = 0;
+    int verdict = 0, hangs = 0;
     pthread_mutex_lock(&lock);
     load();
     for (int i = 0; i < active && !verdict; i++) {
@@ -72,9 +77,13 @@ static int judge(const char *call, int fd, const void *bytes, size_t length) {
         if (rule->count > 0) rule->count--;
         if (!strcmp(rule->action, "kill")) kill(getpid(), SIGKILL);
         else if (!strcmp(rule->action, "stop")) kill(getpid(), SIGSTOP);
+        else if (!strcmp(rule->action, "hang")) hangs = 1;
+        else if (!strcmp(rule->action, "short")) verdict = HALF;
+        else if (!strcmp(rule->action, "eof")) verdict = NOTHING;
         else verdict = strcmp(rule->action, "enospc") ? EIO : ENOSPC;
     }
     pthread_mutex_unlock(&lock);
+    while (hangs && getenv("MEDBUS_SHIM") && !access(getenv("MEDBUS_SHIM"), F_OK)) usleep(20000);
     return verdict;
 }
 
@@ -83,6 +92,11 @@ static int judge(const char *call, int fd, const void *bytes, size_t length) {
     if (!real) real = (__typeof__(name) *)dlsym(RTLD_NEXT, #name)
 #define FAIL(call, fd, bytes, length) \
     do { int e = judge(call, fd, bytes, length); if (e) { errno = e; return -1; } } while (0)
+#define READ(fd, b, n, o) \
+    do { int e = judge("read", fd, NULL, 0); \
+         if (e > 0) { errno = e; return -1; } \
+         if (e == NOTHING) return 0; \
+         return real(fd, b, e == HALF && (n) > 1 ? (n) / 2 : (n), o); } while (0)
 
 int fsync(int fd) { REAL(fsync); FAIL("sync", fd, NULL, 0); return real(fd); }
 int fdatasync(int fd) { REAL(fdatasync); FAIL("sync", fd, NULL, 0); return real(fd); }
@@ -93,10 +107,10 @@ ssize_t pwrite64(int fd, const void *b, size_t n, off64_t o) {
     REAL(pwrite64); FAIL("write", fd, NULL, 0); return real(fd, b, n, o);
 }
 ssize_t pread(int fd, void *b, size_t n, off_t o) {
-    REAL(pread); FAIL("read", fd, NULL, 0); return real(fd, b, n, o);
+    REAL(pread); READ(fd, b, n, o);
 }
 ssize_t pread64(int fd, void *b, size_t n, off64_t o) {
-    REAL(pread64); FAIL("read", fd, NULL, 0); return real(fd, b, n, o);
+    REAL(pread64); READ(fd, b, n, o);
 }
 ssize_t send(int fd, const void *b, size_t n, int flags) {
     REAL(send); FAIL("send", fd, b, n); return real(fd, b, n, flags);

@@ -6,6 +6,7 @@ import contextlib
 import datetime
 import ssl
 import threading
+import warnings
 from pathlib import Path
 
 import pytest
@@ -260,12 +261,30 @@ def test_poison_message(tmp_path: Path) -> None:
         assert it.receiver.control_ids() == ["F1", "F1", "F1", "F2", "F3"]
 
 
+def server_side() -> ssl.SSLContext:
+    """Return a context as an honest receiver has it."""
+    return ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+
+
+def old_tls(side: int) -> ssl.SSLContext:
+    """Return a context that speaks nothing newer than TLS 1.1, and checks nobody."""
+    context = ssl.SSLContext(side)
+    context.set_ciphers("ALL:@SECLEVEL=0")
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        context.minimum_version = ssl.TLSVersion.TLSv1
+        context.maximum_version = ssl.TLSVersion.TLSv1_1
+    return context
+
+
 @fault(
     30,
-    "downstream TLS: unknown CA, wrong name, expired certificate",
+    "downstream TLS: unknown CA, wrong name, expired certificate, TLS 1.1",
     "refused, the queue keeps, then delivered",
 )
-@pytest.mark.parametrize("wrong_in", ["name", "issuer", "time"])
+@pytest.mark.parametrize("wrong_in", ["name", "issuer", "time", "version"])
 def test_downstream_tls(tmp_path: Path, wrong_in: str) -> None:
     """A receiver whose certificate does not hold gets nothing; one whose does gets the queue."""
     import socket
@@ -273,12 +292,12 @@ def test_downstream_tls(tmp_path: Path, wrong_in: str) -> None:
     right, wrong = trustme.CA(), trustme.CA()
     (tmp_path / "site").mkdir(parents=True)
     right.cert_pem.write_to_path(str(tmp_path / "site" / "ca.pem"))
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context = old_tls(ssl.PROTOCOL_TLS_SERVER) if wrong_in == "version" else server_side()
     issuer = wrong if wrong_in == "issuer" else right
     name = "elsewhere.example" if wrong_in == "name" else "127.0.0.1"
     long_ago = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC) if wrong_in == "time" else None
     issuer.issue_cert(name, not_before=long_ago, not_after=long_ago).configure_cert(context)
-    good = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    good = server_side()
     right.issue_cert("127.0.0.1").configure_cert(good)
     current = [context]
     it = Bench(tmp_path, connect="timeout: 2s, tls: {ca: ca.pem, server_name: 127.0.0.1}")
@@ -310,6 +329,11 @@ def test_downstream_tls(tmp_path: Path, wrong_in: str) -> None:
         it.start()
         assert it.send(message(1)) == "AA"
         assert tried.wait(10)
+        if wrong_in == "version":
+            # It does speak TLS 1.1 with a client that takes that.
+            raw = socket.create_connection(("127.0.0.1", it.receiver.port), timeout=5)
+            with old_tls(ssl.PROTOCOL_TLS_CLIENT).wrap_socket(raw) as client:
+                assert client.version() == "TLSv1.1"
         assert plain == []
         assert it.states() == ["pending"]
         current[0] = good

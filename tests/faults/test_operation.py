@@ -193,21 +193,3 @@ def test_certificate_reload(tmp_path: Path) -> None:
         old.close()
     finally:
         it.close()
-
-
-@fault(36, "plain text on the TLS port", "closed, nothing stored, TLS senders unaffected")
-def test_plain_text_on_the_tls_port(tmp_path: Path) -> None:
-    """A sender that forgets TLS is closed and nothing of it is stored."""
-    ca = trustme.CA()
-    folder = tmp_path / "site"
-    folder.mkdir()
-    issued = ca.issue_cert("127.0.0.1")
-    issued.private_key_pem.write_to_path(str(folder / "engine.key"))
-    issued.cert_chain_pems[0].write_to_path(str(folder / "engine.pem"))
-    it = Bench(tmp_path, mllp_in="tls: {cert: engine.pem, key: engine.key}")
-    try:
-        it.start()
-        assert it.send(message(1), wait_s=5) == "none"
-        assert it.engine.all_messages() == []
-    finally:
-        it.close()

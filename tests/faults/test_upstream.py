@@ -83,18 +83,6 @@ def test_untidy_framing(tmp_path: Path, before: bytes, behind: bytes) -> None:
         assert it.receiver.wait_for(2) == [message(1), message(2)]
 
 
-@fault(36, "HTTP, TLS and a port scan on the MLLP port", "nothing stored; senders unaffected")
-def test_other_protocols(tmp_path: Path) -> None:
-    """What is no MLLP is not stored and disturbs nobody."""
-    with bench(tmp_path, mllp_in="idle_timeout: 2s") as it:
-        for noise in (b"GET / HTTP/1.1\r\n\r\n", b"\x16\x03\x01\x02\x00\x01", b""):
-            with socket.create_connection(("127.0.0.1", it.port)) as stranger:
-                stranger.sendall(noise)
-        assert it.send(message(1)) == "AA"
-        it.receiver.wait_for(1)
-        assert len(it.engine.all_messages()) == 1
-
-
 @fault(37, "1,000 idle connections", "the cap holds; a connected sender is unaffected")
 def test_many_idle_connections(tmp_path: Path) -> None:
     """A crowd of idle connections does not keep a connected sender from being served."""

@@ -1,11 +1,11 @@
 """
 The whole torture, part after part, with one command; the report is written whatever came out.
 
-    python -m tests.torture [--kills N] [--backlog N] [PART ...]
+    python -m tests.torture [--kills N] [--backlog N] [--soak MINUTES] [PART ...]
 
-Parts: kills, faults, backlog, others, and report, which alone writes docs/reliability.md anew from
-the figures that are there. Every part notes the machine, the commit and the fsync of its minute.
-Ends with 1 when a part failed.
+Parts: kills, faults, nightly (faults that take minutes, and the soak), backlog, others, and report,
+which alone writes docs/reliability.md anew from the figures that are there. Every part notes the
+machine, the commit and the fsync of its minute. Ends with 1 when a part failed.
 """
 
 from __future__ import annotations
@@ -17,32 +17,40 @@ import sys
 import time
 
 from tests.torture import report
-from tests.torture.machine import read_machine
+from tests.torture.machine import read_commit, read_machine
 
 #: what pytest is given; all marks are asked for by name, the long ones are left out otherwise
 PARTS = {
     "kills": ("-m", "torture", "tests/torture/test_kills.py"),
-    "faults": ("-m", "torture or not torture", "tests/faults"),
+    "faults": ("-m", "not torture", "tests/faults", "tests/store/test_crashes.py"),
+    "nightly": ("-m", "torture", "tests/faults"),
     "backlog": ("-m", "torture", "tests/torture/test_backlog.py"),
     "others": ("-m", "torture", "--ignore=tests/torture", "--ignore=tests/faults", "tests"),
 }
 _NOTHING_COLLECTED = 5
 
 
-def run_part(name: str, environ: dict[str, str]) -> bool:
+def run_part(name: str, environ: dict[str, str], run: str) -> bool:
     """Run one part; return whether it held."""
     report.forget_figures(name)
     machine = read_machine(report.FIGURES)
     started = time.monotonic()
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-s", *PARTS[name]], cwd=report.ROOT, env=environ
+        [sys.executable, "-m", "pytest", "-q", "-s", *PARTS[name]],
+        cwd=report.ROOT,
+        env={**environ, "MEDBUS_PART": name},
     )
     held = done.returncode in (0, _NOTHING_COLLECTED)
-    minutes = round((time.monotonic() - started) / 60, 1)
-    report.keep_figures(
-        f"part-{name}",
-        {"part": name, **machine, "minutes": minutes, "outcome": "held" if held else "BROKEN"},
-    )
+    if (now := read_commit()) != machine["commit"]:
+        machine["commit"] = f"{machine['commit']} to {now}"
+    figures = {
+        "part": name,
+        "run": run,
+        **machine,
+        "minutes": round((time.monotonic() - started) / 60, 1),
+        "outcome": "held" if held else "BROKEN",
+    }
+    report.keep_figures(f"part-{name}", figures)
     return held
 
 
@@ -52,6 +60,7 @@ def main() -> int:
     parser.add_argument("parts", nargs="*", metavar="PART", help=", ".join((*PARTS, "report")))
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--backlog", type=int, default=1_000_000)
+    parser.add_argument("--soak", type=float, default=5.0, help="minutes of each soak")
     arguments = parser.parse_args()
     asked = arguments.parts or list(PARTS)
     if unknown := [name for name in asked if name not in {*PARTS, "report"}]:
@@ -60,8 +69,10 @@ def main() -> int:
         **os.environ,
         "MEDBUS_KILLS": str(arguments.kills),
         "MEDBUS_BACKLOG": str(arguments.backlog),
+        "MEDBUS_SOAK": str(arguments.soak),
     }
-    outcomes = [run_part(name, environ) for name in asked if name in PARTS]
+    run = f"{time.time():.0f}.{os.getpid()}"
+    outcomes = [run_part(name, environ, run) for name in asked if name in PARTS]
     return report.main() or int(not all(outcomes))
 
 

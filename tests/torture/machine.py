@@ -14,23 +14,31 @@ _TRIES = 200
 
 def read_machine(folder: Path) -> dict[str, object]:
     """Return date, commit, machine, load, and the fsync of *folder*'s disk now."""
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"],
-        cwd=Path(__file__).parent,
-        capture_output=True,
-        text=True,
-    )
     waits = fsync_ms(folder)
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
     return {
         "at": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        "commit": commit.stdout.strip() or "unknown",
+        "commit": read_commit(),
         "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores,"
         f" Python {platform.python_version()}",
         "load": round(load, 1),
         "fsync p50 ms": round(waits[len(waits) // 2], 2),
         "fsync p99 ms": round(waits[len(waits) * 99 // 100], 2),
     }
+
+
+def read_commit() -> str:
+    """Return the commit that is checked out, and whether program or tests differ from it."""
+    commit = _git("rev-parse", "--short", "HEAD") or "unknown"
+    is_changed = _git("status", "--porcelain", "--untracked-files=no", "--", "engine", "tests")
+    return f"{commit} and changes" if is_changed else commit
+
+
+def _git(*arguments: str) -> str:
+    done = subprocess.run(
+        ["git", *arguments], cwd=Path(__file__).parents[2], capture_output=True, text=True
+    )
+    return done.stdout.strip()
 
 
 def fsync_ms(folder: Path) -> list[float]:

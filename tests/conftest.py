@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Generator
 from typing import Any
 
@@ -21,16 +22,23 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[Any]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Write down how a fault test ended: held, broken, or not run and why."""
+    """In a part of the torture, write down how a fault test ended: held, broken, or not run."""
     report = yield
     mark = item.get_closest_marker(FAULT)
-    if mark and (report.when == "call" or report.outcome != "passed"):
+    part = os.environ.get("MEDBUS_PART", "")
+    # A test that held may still break while it clears up: the later report replaces the earlier.
+    if mark and part and (report.when == "call" or report.outcome != "passed"):
         number, fault, expected = mark.args
-        reason = str(report.longrepr[2]) if isinstance(report.longrepr, tuple) else ""
-        outcome = {"passed": "held", "failed": "BROKEN", "skipped": reason}[report.outcome]
+        reason = str(report.longrepr[2]) if isinstance(report.longrepr, tuple) else "NOT RUN"
+        outcome = {
+            "passed": "held",
+            "failed": "BROKEN",
+            "skipped": reason.removeprefix("Skipped: "),
+        }[report.outcome]
         keep_figures(
-            f"fault-{number:02}-{item.name}".replace("/", "_")[:120],
+            f"fault-{part}-{number:02}-{item.name}".replace("/", "_")[:120],
             {
+                "part": part,
                 "number": number,
                 "fault": fault,
                 "expected": expected,

@@ -1,0 +1,169 @@
+"""Memory, files and the store's lock run short; the engine stays up and says what is wrong."""
+
+from __future__ import annotations
+
+import contextlib
+import resource
+import socket
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.faults.bench import Bench, bench, is_closed, message, shimmed, verdict
+from tests.torture.engine import is_listening, wait_until
+from tests.torture.wire import Wire
+
+fault = pytest.mark.fault
+
+#: the usual file descriptors of a started engine, and some
+FEW = 64
+
+
+@fault(13, "64 file descriptors only", "some are kept for the store; senders are served; no end")
+def test_few_file_descriptors(tmp_path: Path) -> None:
+    """Out of file descriptors the engine neither ends nor spins, and serves again afterwards."""
+    it = Bench(tmp_path)
+    try:
+        it.engine.launch(before_exec=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (FEW, FEW)))
+        wait_until(lambda: is_listening(it.port), 30, "engine listens")
+        assert it.send(message(1)) == "AA"
+        good = Wire.connect(it.port)
+        crowd = [socket.create_connection(("127.0.0.1", it.port)) for _ in range(100)]
+        wait_until(lambda: sum(map(is_closed, crowd)) > 60, 10, "most of the crowd is let go")
+        assert it.engine.open_files() < FEW - 8, "nothing is left to the store"
+        began, used = time.monotonic(), it.engine.cpu_s()
+        good.send(message(2))
+        assert verdict(good.receive()) == "AA"
+        threading.Event().wait(1.0)
+        assert it.engine.cpu_s() - used < 0.5 * (time.monotonic() - began), "it spins"
+        for one in crowd:
+            one.close()
+        wait_until(lambda: it.send(message(3), wait_s=2) == "AA", 20, "engine serves again")
+        it.receiver.wait_for(3)
+        assert it.engine.running is not None
+        assert it.engine.running.poll() is None
+    finally:
+        it.close()
+
+
+@fault(14, "no memory for a large message (RLIMIT_AS)", "refused, nothing acked is lost, goes on")
+def test_no_memory(tmp_path: Path) -> None:
+    """A message for which there is no memory is not acknowledged; those after it are served."""
+    with bench(tmp_path, mllp_in="max_message: 50MB") as it:
+        assert it.send(message(1)) == "AA"
+        it.receiver.wait_for(1)
+        size = virtual_bytes(it.engine.pid)
+        unlimited = resource.prlimit(it.engine.pid, resource.RLIMIT_AS)
+        room = size + 40_000_000
+        resource.prlimit(it.engine.pid, resource.RLIMIT_AS, (room, unlimited[1]))
+        assert it.send(message(2, text="x" * 45_000_000), wait_s=20) != "AA"
+        assert it.send(message(3)) == "AA"
+        resource.prlimit(it.engine.pid, resource.RLIMIT_AS, unlimited)
+        assert it.send(message(4)) == "AA"
+        it.receiver.wait_for(3)
+        it.engine.wait_drained()
+        assert it.receiver.control_ids() == ["F1", "F3", "F4"]
+
+
+def virtual_bytes(pid: int) -> int:
+    """Return the size of a process's address space."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmSize:"):
+            return int(line.split()[1]) * 1024
+    raise AssertionError("this kernel does not tell VmSize")
+
+
+@contextlib.contextmanager
+def locked_days(it: Bench) -> Iterator[None]:
+    """Hold the write lock of every day's file from outside, as a careless tool would."""
+    holders = []
+    for path in (it.engine.folder / "data" / "messages").glob("*.db"):
+        holder = sqlite3.connect(path, isolation_level=None)
+        holder.execute("BEGIN IMMEDIATE")
+        holders.append(holder)
+    try:
+        yield
+    finally:
+        for holder in holders:
+            holder.execute("ROLLBACK")
+            holder.close()
+
+
+def alarm_codes(it: Bench) -> set[str]:
+    """Return the codes of the alarms that stand."""
+    return {alarm["code"] for alarm in it.engine.ask("status")["alarms"]}
+
+
+def check_locked_store(it: Bench, held_s: float) -> None:
+    """Hold the lock for *held_s*: no AA, an alarm; afterwards all flows and the alarm goes."""
+    assert it.send(message(1)) == "AA"
+    it.wait_for_states("delivered")
+    with locked_days(it):
+        ends = time.monotonic() + held_s
+        assert it.send(message(2), wait_s=max(3.0, held_s)) != "AA"
+        wait_until(lambda: "STO-004" in alarm_codes(it), 30, "the alarm")
+        while time.monotonic() < ends:
+            assert it.send(message(2), wait_s=10) != "AA"
+    wait_until(lambda: it.send(message(2)) == "AA", 20, "AA again")
+    wait_until(lambda: "STO-004" not in alarm_codes(it), 30, "the alarm goes")
+    it.engine.wait_drained()
+    assert set(it.receiver.control_ids()) == {"F1", "F2"}
+    assert it.engine.starts == 1
+
+
+@fault(15, "the store is locked by another process", "no AA, an alarm; then all flows")
+def test_store_locked_by_another_process(tmp_path: Path) -> None:
+    """While something else holds the store's file there is no AA; afterwards all is well again."""
+    with bench(tmp_path) as it:
+        check_locked_store(it, 3.0)
+
+
+@fault(15, "the store is locked for 60 s", "no AA, an alarm; then all flows")
+@pytest.mark.torture
+@pytest.mark.timeout(300)
+def test_store_locked_for_a_minute(tmp_path: Path) -> None:
+    """A lock held for a minute gives neither an AA nor an end of the engine."""
+    with bench(tmp_path) as it:
+        check_locked_store(it, 60.0)
+
+
+TWO_FOLDERS = """
+inbound:
+  his: {{mllp: {{listen: "127.0.0.1:{port}"}}}}
+outbound:
+  lis: {{mllp: {{connect: "127.0.0.1:{lis}", timeout: 1s}}}}
+  dead: {{file: {{directory: out/dead, name: "{{{{ delivery_id }}}}.hl7"}}}}
+  well: {{file: {{directory: out/well, name: "{{{{ delivery_id }}}}.hl7"}}}}
+routes:
+  all: {{from: his, to: [dead, well, lis]}}
+"""
+
+
+@fault(45, "the folder of a file channel hangs", "nobody else waits; written when it is back")
+def test_hanging_folder(tmp_path: Path) -> None:
+    """A folder in which every sync hangs stops its own channel only, and neither end nor start."""
+    with shimmed(tmp_path, site=TWO_FOLDERS) as (it, shim):
+        out = it.engine.folder / "out"
+        shim.arm("sync out/dead hang -1")
+        took = []
+        for number in range(1, 16):
+            began = time.monotonic()
+            assert it.send(message(number)) == "AA"
+            took.append(time.monotonic() - began)
+        it.receiver.wait_for(15)
+        wait_until(lambda: len(list((out / "well").glob("*.hl7"))) == 15, 20, "the other folder")
+        assert sorted(took)[13] < 1.0
+        queues = {row["name"]: row["pending"] for row in it.engine.ask("status")["outbound"]}
+        assert queues == {"lis": 0, "well": 0, "dead": 15}
+        assert not list((out / "dead").glob("*.hl7"))
+        # An operator stops it while the folder still hangs.
+        assert it.engine.terminate(wait_s=30) == 0
+        it.start(shim.environ)
+        assert it.send(message(16)) == "AA"
+        shim.disarm()
+        it.engine.wait_drained()
+        assert len(list((out / "dead").glob("*.hl7"))) == 16
