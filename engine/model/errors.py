@@ -51,6 +51,10 @@ class Locked(MedbusError):
     code = "RUN-004"
 
 
+class QueueChanged(Exception):
+    """Something was put in front of what a lane is reading; the lane is told and begins anew."""
+
+
 class StoreFull(MedbusError):
     """The store is full or below its watermark; free disk space, senders will resend."""
 

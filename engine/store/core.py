@@ -24,6 +24,7 @@ from engine.store.depths import Depths
 from engine.store.holding import Holding
 from engine.store.ledger import Tally
 from engine.store.readers import Readers
+from engine.store.ready import Ready
 from engine.store.records import StoreAlarm
 from engine.store.reserve import Reserve
 from engine.store.settings import StoreSettings
@@ -59,6 +60,8 @@ class Transaction:
         self.after: list[Callable[[], None]] = []
         #: run if it is rolled back, newest first
         self.undo: list[Callable[[], None]] = []
+        #: outbound channels that get something to send before the cursors of their lanes
+        self.ready: set[str] = set()
         #: bytes of bodies written
         self.size_bytes = 0
 
@@ -101,7 +104,7 @@ class Core:
         #: days that can be read, oldest first; replaced, never changed in place
         self.days: tuple[str, ...] = ()
         self.fenced: Fenced | None = None
-        self.ready: set[str] = set()
+        self.ready = Ready()
         self._tails: dict[str, Tail] = {}
         self._alarms: dict[str, StoreAlarm] = {}
         self._chores: dict[str, Callable[[], bool]] = {}
@@ -131,6 +134,8 @@ class Core:
             file.begin()
             yield transaction
             transaction.tally.write(file.connection)
+            if transaction.ready:
+                self.ready.add(transaction.ready)
             self.failpoint("commit.before")
             file.connection.execute("COMMIT")
         except BaseException as error:
@@ -148,6 +153,8 @@ class Core:
         self.depths.add(transaction.depths.items())
         # Last: who has seen a seq finds all that is before it (lanes page by it, on other threads).
         self.seq = transaction.seq
+        if transaction.ready:
+            self.ready.changed(transaction.ready)
         for after in transaction.after:
             after()
         while self._postponed:

@@ -14,13 +14,12 @@ from typing import NamedTuple
 
 from engine.model.states import DeliveryState
 from engine.store.core import Core
-from engine.store.holding import Keys, Place, split_keys
+from engine.store.holding import START, Keys, Place, split_keys
 
 #: rows moved by one commit
 SLICE = 1_000
 #: rows looked at in one go
 _LOOK = 10_000
-_START: Place = (0, 0)
 
 _CANDIDATES = """
 SELECT id, seq, place, inbound, flow, keys, multi FROM deliveries
@@ -79,7 +78,7 @@ class Followers:
 
     def drain(self, outbound: str) -> None:
         """Begin (again) to move followers of the draining keys."""
-        self._walks[outbound, DeliveryState.HELD] = _START
+        self._walks[outbound, DeliveryState.HELD] = START
         self._core.add_chore(f"drain {outbound}", lambda: self._drain_slice(outbound))
 
     def resume(self, outbound: str) -> None:
@@ -95,7 +94,7 @@ class Followers:
             self._core.holding.start_draining(outbound, held)
             self.drain(outbound)
         if self._core.holding.held_keys(outbound):
-            self.hold(outbound, _START)
+            self.hold(outbound, START)
 
     # -- slices --------------------------------------------------------------------------------
 
@@ -114,11 +113,15 @@ class Followers:
 
     def _drain_slice(self, outbound: str) -> bool:
         keys = self._core.holding.draining(outbound)
-        if keys and self._slice(outbound, keys, DeliveryState.HELD, DeliveryState.PENDING):
-            return True
-        self._walks.pop((outbound, DeliveryState.HELD), None)
-        self._core.holding.drained(outbound)
-        return False
+        walk = (outbound, DeliveryState.HELD)
+        more = bool(keys) and self._slice(outbound, keys, DeliveryState.HELD, DeliveryState.PENDING)
+        with self._core.ready.changing(outbound):
+            if more:
+                self._core.holding.drain_to(outbound, self._walks[walk])
+            else:
+                self._walks.pop(walk, None)
+                self._core.holding.drained(outbound)
+        return more
 
     def _slice(
         self,
@@ -191,10 +194,9 @@ class Followers:
         before: DeliveryState,
         after: DeliveryState,
     ) -> None:
-        if after is DeliveryState.PENDING:
-            # Before the commit: whoever reads what it made visible must also see this.
-            self._core.ready.add(outbound)
         with self._core.transaction(day) as transaction:
+            if after is DeliveryState.PENDING:
+                transaction.ready.add(outbound)
             ids = json.dumps([row.id for row in rows])
             moved = {
                 found[0]

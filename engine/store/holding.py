@@ -19,6 +19,9 @@ from typing import NamedTuple, TypeAlias
 Place: TypeAlias = tuple[int, int]
 Keys: TypeAlias = tuple[bytes, ...]
 
+#: before everything
+START: Place = (0, 0)
+
 
 class Halt(NamedTuple):
     """A parked delivery that stops its lanes."""
@@ -46,7 +49,7 @@ def lanes_of(keys: Keys, lanes: int) -> frozenset[int]:
 class _Channel:
     """The holds of one outbound channel."""
 
-    __slots__ = ("by_key", "draining", "halts", "holders", "merges")
+    __slots__ = ("by_key", "drained_to", "draining", "halts", "holders", "merges")
 
     def __init__(self) -> None:
         #: parked, or requeued and not settled
@@ -57,6 +60,8 @@ class _Channel:
         self.by_key: dict[bytes, list[Place]] = {}
         #: freed, but followers are still being moved: new ones queue up behind them
         self.draining: set[bytes] = set()
+        #: followers of draining keys up to here have been moved
+        self.drained_to: Place = START
         self.halts: dict[Place, Halt] = {}
 
     def hold(self, place: Place, keys: Keys) -> None:
@@ -150,7 +155,7 @@ class Holding:
             if channel is None:
                 return frozenset()
             freed = channel.drop(place)
-            channel.draining |= freed
+            self._drain(channel, freed)
             return freed
 
     def forget(self, outbound: str, place: Place) -> None:
@@ -164,7 +169,12 @@ class Holding:
     def start_draining(self, outbound: str, keys: Iterable[bytes]) -> None:
         """Followers of *keys* are about to be moved (again)."""
         with self._lock:
-            self._channel(outbound).draining |= frozenset(keys)
+            self._drain(self._channel(outbound), frozenset(keys))
+
+    def drain_to(self, outbound: str, place: Place) -> None:
+        """Followers up to *place* have been moved."""
+        with self._lock:
+            self._channel(outbound).drained_to = place
 
     def drained(self, outbound: str) -> None:
         """All followers that may go are gone."""
@@ -199,6 +209,20 @@ class Holding:
             return False
         with self._lock:
             return self._blocks(channel, keys, place, apart_from)
+
+    def delays(self, outbound: str, keys: Keys, place: Place) -> bool:
+        """
+        Return whether a pending delivery may not be sent yet.
+
+        It waits behind a holder, or for followers in front of it that have not been moved yet.
+        """
+        channel = self._channels.get(outbound)
+        if channel is None or not (channel.by_key or channel.draining):
+            return False
+        with self._lock:
+            return self._blocks(channel, keys, place) or (
+                place > channel.drained_to and not channel.draining.isdisjoint(keys)
+            )
 
     def blocks_new(self, outbound: str, keys: Keys) -> bool:
         """Return whether a new delivery with *keys* has to wait."""
@@ -250,6 +274,12 @@ class Holding:
         if channel is None:
             channel = self._channels[outbound] = _Channel()
         return channel
+
+    @staticmethod
+    def _drain(channel: _Channel, keys: frozenset[bytes]) -> None:
+        if keys:
+            channel.draining |= keys
+            channel.drained_to = START
 
     @staticmethod
     def _blocks(

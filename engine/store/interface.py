@@ -127,8 +127,15 @@ class Store(Protocol):
         """Have *wake* called, from any thread, when ``step`` has something new to do."""
         ...
 
-    def take_ready(self) -> frozenset[str]:
-        """Return, once, the outbound channels that got something to send other than by accept."""
+    def tell_ready(self, tell: Callable[[frozenset[str]], None]) -> None:
+        """
+        Tell, once, the outbound channels that got something to send other than by accept.
+
+        From their commit until they are told, ``next`` gives no page from behind a cursor. *tell*
+        puts the news into the queue through which pages come to the lanes, and asks nothing of
+        the store: readers wait for it. So a page read before the news comes to a lane that drops
+        it, or is not given at all; any other comes after the news.
+        """
         ...
 
     def put_snapshot(self, files: Mapping[str, bytes], *, at: float) -> str:
@@ -196,11 +203,11 @@ class Store(Protocol):
         Not yet due ones are returned too (the lane waits for its head). What is behind a held key
         or a halt is left out. One whose bytes cannot be opened is left out and gets parked.
         A delivery with keys of several lanes is returned to each of them.
-        With *after*, nothing is returned from when followers were let go until ``take_ready``:
-        they may stand before the cursor, so the lane has to begin anew.
 
         Raises:
             Conflict: the token is stale.
+            QueueChanged: followers were let go, or something was requeued, and stands in front of
+                what would be returned; ``tell_ready`` tells, then the lane begins without *after*.
         """
         ...
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
-from engine.model.errors import MedbusError, Sealed
+from engine.model.errors import MedbusError, QueueChanged, Sealed
 from engine.model.records import DueDelivery, Park, Settlement
 from engine.model.states import DeliveryState, ParkCode
 from engine.security.keyring import BODIES, EVIDENCE
@@ -68,6 +68,7 @@ class Lanes:
         # The files are read one after the other: what is committed meanwhile is for the next page,
         # or an older delivery in a file already read would be passed over.
         newest = self._core.seq
+        changes = self._core.ready.changes(outbound)
         halted = self._core.holding.is_halted(outbound, lane.lane, lane.lanes)
         found: list[DueDelivery] = []
         size = 0
@@ -77,7 +78,7 @@ class Lanes:
                 break
             if len(keys) > 1 and lane.lane not in lanes_of(keys, lane.lanes):
                 continue
-            if keys and self._core.holding.blocks(outbound, keys, at):
+            if keys and self._core.holding.delays(outbound, keys, at):
                 continue
             due = self._load(outbound, day, row_id)
             if due is None:
@@ -88,10 +89,8 @@ class Lanes:
             size += len(due.body)
             if len(found) == n or size > _PAGE_BYTES:
                 break
-        if after is not None and outbound in self._core.ready:
-            # Followers were let go behind the cursor: what comes after it may have to wait for
-            # them. The lane is woken for it, and then reads from the start.
-            return []
+        if self._core.ready.spoils(outbound, changes, has_cursor=after is not None):
+            raise QueueChanged
         return found
 
     def is_halted(self, token: int) -> bool:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterable
 from pathlib import Path
 
-from engine.model.errors import Conflict
+from engine.model.errors import Conflict, QueueChanged
 from engine.model.records import DueDelivery
 from engine.model.states import DeliveryState
 from engine.store.holding import lanes_of
@@ -45,12 +45,12 @@ class MemoryStore(MemoryOperating):
         """See the interface."""
         self._wake = wake
 
-    def take_ready(self) -> frozenset[str]:
+    def tell_ready(self, tell: Callable[[frozenset[str]], None]) -> None:
         """See the interface."""
         with self._lock:
-            ready = frozenset(self._ready)
-            self._ready.clear()
-            return ready
+            if self._ready:
+                tell(frozenset(self._ready))
+                self._ready.clear()
 
     def set_known_outbounds(self, names: Iterable[str]) -> None:
         """See the interface."""
@@ -81,8 +81,7 @@ class MemoryStore(MemoryOperating):
         with self._lock:
             lane = self._tokens.get(token)
             if after is not None and lane.outbound in self._ready:
-                # Followers were let go behind the cursor; the lane is woken and reads anew.
-                return []
+                raise QueueChanged
             start = (after.seq, after.place) if after is not None else (0, 0)
             halted = min((one.at for one in self._halts_of(lane)), default=None)
             found = [

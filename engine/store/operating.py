@@ -90,7 +90,6 @@ class Operating:
                 reports += self._apply_slice(day, operation, piece, ready)
                 yield
         self._control.finish_operation(operation.operation_id)
-        self._core.ready |= ready
         done = sum(not report.problem for report in reports)
         return OperationReport(operation.operation_id, tuple(reports), frozenset(ready), done)
 
@@ -108,7 +107,8 @@ class Operating:
                     report = self._apply(transaction, operation, item, rows.get(number))
                     reports.append(report)
                     if not report.problem and report.after is not None:
-                        ready.add(rows[number].outbound)
+                        transaction.ready.add(rows[number].outbound)
+            ready |= transaction.ready
             self._core.failpoint("operation.slice")
         except MedbusError as error:
             if self._core.fenced is not None:
@@ -245,11 +245,11 @@ class Operating:
             )
             core.holding.add_holder(outbound, at, keys)
             transaction.undo.append(lambda: core.holding.forget(outbound, at))
+        transaction.ready.add(outbound)
         transaction.after.append(lambda: self._stand_in(outbound, at))
 
     def _stand_in(self, outbound: str, at: Place) -> None:
         """A new delivery stands at an old place: what is behind it may have to wait now."""
-        self._core.ready.add(outbound)
         if self._core.holding.held_keys(outbound):
             self._followers.hold(outbound, at)
 
@@ -307,17 +307,18 @@ class Operating:
                 if count < SLICE:
                     break
         core = self._core
-        core.holding.clear(old)
-        core.holding.clear(new)
-        for day in core.depths.days(new, *_OWED):
-            with core.read(day) as connection:
-                load_holds(core, day, connection, new)
-        self._followers.resume(new)
-        core.ready.add(new)
+        with core.ready.changing(new):
+            core.holding.clear(old)
+            core.holding.clear(new)
+            for day in core.depths.days(new, *_OWED):
+                with core.read(day) as connection:
+                    load_holds(core, day, connection, new)
+            self._followers.resume(new)
         return moved
 
     def _rename_slice(self, day: str, old: str, new: str) -> int:
         with self._core.transaction(day) as transaction:
+            transaction.ready.add(new)
             rows: list[tuple[int, str]] = []
             for state in _OWED:
                 rows += transaction.connection.execute(

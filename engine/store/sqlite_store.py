@@ -133,11 +133,9 @@ class SqliteStore:
         """See the interface."""
         return self._core.step()
 
-    def take_ready(self) -> frozenset[str]:
+    def tell_ready(self, tell: Callable[[frozenset[str]], None]) -> None:
         """See the interface."""
-        ready = frozenset(self._core.ready)
-        self._core.ready.clear()
-        return ready
+        self._core.ready.tell(tell)
 
     def set_wake(self, wake: Callable[[], None]) -> None:
         """See the interface."""

@@ -228,9 +228,11 @@ class Writer:
                 self._answer([(done, error, 0)])
         self._more = False
         self._more = self._store.step() or self._more
-        ready = self._store.take_ready()
-        if ready and self._on_ready is not None:
-            on_ready = self._on_ready
+        self._store.tell_ready(self._tell_ready)
+
+    def _tell_ready(self, ready: frozenset[str]) -> None:
+        on_ready = self._on_ready
+        if on_ready is not None:
             self._deliver(lambda: on_ready(ready))
 
     def _guard(self, function: Callable[[], None]) -> None:

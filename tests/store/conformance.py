@@ -7,10 +7,11 @@ A subclass gives the fixture ``store``.
 from __future__ import annotations
 
 from dataclasses import replace
+from threading import Event, Thread
 
 import pytest
 
-from engine.model.errors import Conflict, NotFound
+from engine.model.errors import Conflict, NotFound, QueueChanged
 from engine.model.records import Accepted, RouteResult, Settlement
 from engine.model.states import DeliveryState, MessageState, ParkCode, RouteOutcome
 from engine.store.interface import Store
@@ -370,7 +371,9 @@ class HoldConformance:
         assert (report.done, report.ready) == (1, {"lis"})
         assert due(store) == ids(1, 2)
         settle(store, delivered(f"{DAY}-1.1"))
-        assert "lis" in store.take_ready()
+        told: list[frozenset[str]] = []
+        store.tell_ready(told.append)
+        assert told == [{"lis"}]
         assert due(store) == ids(2, 3, 4)
 
     def test_release_lets_followers_pass_and_marks_a_later_requeue(self, store: Store) -> None:
@@ -390,6 +393,54 @@ class HoldConformance:
         settle(store, refused(f"{DAY}-1.1"))
         operate(store, "cancel", f"{DAY}-1.1")
         assert due(store) == ids(2)
+
+    def test_a_page_behind_a_cursor_waits_for_the_news(self, store: Store) -> None:
+        """Between the release of followers and the lane's hearing of it, nothing overtakes them."""
+        accept(store, keyed(1, 1), keyed(2, 2), keyed(3, 1), keyed(4, 2), keyed(5, 1))
+        settle(store, refused(f"{DAY}-1.1"))
+        store.tell_ready(lambda _: None)
+        token = store.lane_open("lis", 0, 1)
+        cursor = store.next(token, 1)[-1]
+        assert cursor.delivery_id == f"{DAY}-2.1"
+        operate(store, "release", f"{DAY}-1.1")
+        operate(store, "requeue", f"{DAY}-1.1", name="op-2")
+        with pytest.raises(QueueChanged):
+            store.next(token, 5, cursor)
+        told: list[frozenset[str]] = []
+        store.tell_ready(told.append)
+        assert told == [{"lis"}]
+        assert [one.delivery_id for one in store.next(token, 5)] == ids(1, 2, 3, 4, 5)
+        assert [one.delivery_id for one in store.next(token, 5, cursor)] == ids(3, 4, 5)
+        store.tell_ready(told.append)
+        assert len(told) == 1
+
+    def test_whoever_reads_waits_until_the_news_is_told(self, store: Store) -> None:
+        """No page comes between the telling and the forgetting: it would reach the lane first."""
+        accept(store, keyed(1, 1), keyed(2, 2), keyed(3, 1), keyed(4, 2))
+        settle(store, refused(f"{DAY}-1.1"))
+        store.tell_ready(lambda _: None)
+        token = store.lane_open("lis", 0, 1)
+        cursor = store.next(token, 1)[-1]
+        operate(store, "release", f"{DAY}-1.1")
+        queue: list[str] = []
+        asks = Event()
+
+        def read() -> None:
+            asks.set()
+            store.next(token, 5, cursor)
+            queue.append("page")
+
+        reader = Thread(target=read)
+
+        def tell(_: frozenset[str]) -> None:
+            reader.start()
+            assert asks.wait(10)
+            reader.join(0.2)  # as long as it takes a reader that does not wait
+            queue.append("wake")
+
+        store.tell_ready(tell)
+        reader.join(10)
+        assert queue == ["wake", "page"]
 
     def test_a_held_merge_holds_its_other_keys(self, store: Store) -> None:
         """A merge that waits for one patient is not overtaken by the other's messages."""

@@ -7,8 +7,25 @@ from typing import Any
 
 import pytest
 
+from engine.model.errors import QueueChanged
+from engine.store import followers
 from engine.store.sqlite_store import SqliteStore
-from tests.store.builders import DAY, NEXT_DAY, accept, arrival, commit
+from tests.store.builders import (
+    DAY,
+    NEXT_DAY,
+    accept,
+    arrival,
+    commit,
+    due,
+    ids,
+    keyed,
+    operate,
+    operation,
+    refused,
+    settle,
+    settle_down,
+    states,
+)
 from tests.store.test_crashes import SETTINGS
 from tests.store.test_days import next_day
 
@@ -35,4 +52,49 @@ def test_a_page_over_midnight_passes_over_nothing(
     found += store.next(token, 10, found[-1])
     shown = [each.delivery_id for each in found]
     assert shown == [f"{DAY}-1.1", f"{NEXT_DAY}-1.1", f"{DAY}-2.1", f"{NEXT_DAY}-2.1"]
+    store.close()
+
+
+def test_who_was_not_yet_held_does_not_overtake_who_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Freed while followers were still being moved to held, they go out in order all the same."""
+    monkeypatch.setattr(followers, "SLICE", 1)
+    store = SqliteStore(tmp_path / "d", settings=SETTINGS)
+    accept(store, keyed(1, 1), keyed(2, 1), keyed(3, 2), keyed(4, 1))
+    store.commit([refused(f"{DAY}-1.1")])
+    assert store.step()
+    assert states(store, *ids(2, 4)) == ["held", "pending"]
+    store.apply(operation("cancel", f"{DAY}-1.1"))
+    assert due(store) == ids(3)
+    settle_down(store)
+    assert due(store) == ids(2, 3, 4)
+    store.close()
+
+
+def test_a_page_that_saw_half_of_a_change_is_not_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows read before followers were let go, holds asked after it: the page has a gap."""
+    store = SqliteStore(tmp_path / "d", settings=SETTINGS)
+    accept(store, keyed(1, 1), keyed(2, 1))
+    settle(store, refused(f"{DAY}-1.1"))
+    settle_down(store)
+    token = store.lane_open("lis", 0, 1)
+    read_page = store._lanes._page
+    changes = [lambda: operate(store, "cancel", f"{DAY}-1.1")]
+
+    def page(*arguments: Any) -> Any:
+        rows = read_page(*arguments)
+        while changes:
+            changes.pop()()
+            store.tell_ready(lambda _: None)
+            accept(store, keyed(3, 1))
+        return rows
+
+    monkeypatch.setattr(store._lanes, "_page", page)
+    accept(store, keyed(4, 2))
+    with pytest.raises(QueueChanged):
+        store.next(token, 10)
+    assert [one.delivery_id for one in store.next(token, 10)] == ids(2, 4, 3)
     store.close()

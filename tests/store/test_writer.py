@@ -180,7 +180,7 @@ def test_an_operation_wakes_the_lanes_it_fed(loop: Loop) -> None:
     store = MemoryStore()
     accept(store, keyed(1, 1), keyed(2, 1))
     settle(store, refused(f"{DAY}-1.1"))
-    store.take_ready()
+    store.tell_ready(lambda _: None)
     writer = Writer(
         store, deliver=loop.calls.put, on_fence=loop.fences.append, on_ready=loop.ready.append
     )

@@ -12,6 +12,7 @@ import random
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from twisted.internet.testing import MemoryReactorClock
@@ -101,6 +102,7 @@ class Engine:
         self.world = world
         self.commits: list[tuple[Any, Callable[[Any], None]]] = []
         self.reads: list[tuple[Callable[[Any], Any], Callable[[Any], None]]] = []
+        #: the loop's queue: answers of commits, pages and wakes come to the lanes in this order
         self.told: list[Callable[[], None]] = []
         self.senders: list[SimulatedSender] = []
         #: acked to this engine; its settlement may not be durable yet
@@ -126,14 +128,14 @@ class Engine:
         return self.senders[-1]
 
     def commit(self, count: int, *, tells: bool = True) -> None:
-        """Make the oldest *count* works durable, and tell unless the engine dies before."""
+        """Make the oldest *count* works durable; they are told later, if the engine lives."""
         batch, self.commits = self.commits[:count], self.commits[count:]
         if not batch:
             return
         answers = self.world.store.commit([work for work, _ in batch])
         for (_, done), answer in zip(batch, answers, strict=True):
             if tells:
-                done(answer)
+                self.told.append(partial(done, answer))
 
     def read(self) -> None:
         """Run the oldest read; it is told later, when it may be old."""
@@ -146,9 +148,13 @@ class Engine:
             self.told.append(lambda: done(result))
 
     def tell(self) -> None:
-        """Tell the result of the oldest read."""
+        """Let the loop run what has waited longest."""
         if self.told:
             self.told.pop(0)()
+
+    def ready(self) -> None:
+        """The writer says, before it commits anything else, that the queue was changed."""
+        self.world.store.tell_ready(lambda _: self.told.append(self.channel.wake))
 
 
 @dataclass
@@ -159,6 +165,10 @@ class World:
     dice: random.Random = field(init=False)
     reactor: MemoryReactorClock = field(init=False)
     store: MemoryStore = field(init=False)
+    rush: int = field(init=False)
+    care: int = field(init=False)
+    news: int = field(init=False)
+    haste: int = field(init=False)
     facts: dict[str, Facts] = field(default_factory=dict)
     crashes: int = 0
     steps: Counter[str] = field(default_factory=Counter)
@@ -177,6 +187,12 @@ class World:
             on_park=dice.choice(["hold_key", "continue"] + ["halt"] * (self.lanes == 1)),
             settle_window=dice.choice([1, 1, 2, 5]),
         )
+        #: weights of this world: messages that come, what operators do, how soon news of the
+        #: queue is told, how fast the loop is
+        self.rush = dice.choice([6, 12, 20])
+        self.care = dice.choice([1, 3])
+        self.news = dice.choice([1, 2, 6])
+        self.haste = dice.choice([8, 14, 24])
         self.engine = Engine(self)
 
     # -- what can happen -------------------------------------------------------------------
@@ -184,13 +200,14 @@ class World:
     def step(self) -> None:
         """Let one thing happen."""
         moves: list[tuple[Callable[[], None], int]] = [
-            (self.message, 6),
+            (self.message, self.rush),
             (self.commit, 10),
             (self.engine.read, 8),
-            (self.engine.tell, 8),
+            (self.engine.ready, self.news),
+            (self.engine.tell, self.haste),
             (self.answer, 14),
             (self.time, 4),
-            (self.operator, 1),
+            (self.operator, self.care),
             (self.crash, 1 if self.crashes < 5 else 0),
         ]
         move = self.dice.choices([m for m, _ in moves], [w for _, w in moves])[0]
@@ -218,9 +235,9 @@ class World:
 
     def commit(self) -> None:
         """Some of what waits becomes durable."""
+        self.engine.ready()
         self.engine.commit(self.dice.randint(1, 6))
         self.learn()
-        self.ready()
 
     def answer(self) -> None:
         """The receiver answers one of the tries in flight, in one of many ways."""
@@ -232,11 +249,6 @@ class World:
     def time(self) -> None:
         """Time passes."""
         self.reactor.advance(self.dice.choice([0.0, 0.3, 1.0, 5.0]))
-
-    def ready(self) -> None:
-        """The writer says, before it commits anything else, that the queue was changed."""
-        if self.store.take_ready():
-            self.engine.channel.wake()
 
     def operator(self) -> None:
         """Somebody requeues, releases or cancels something that is parked."""
@@ -252,6 +264,7 @@ class World:
              OperationVerb.CANCEL]
         )  # fmt: skip
         self._operations += 1
+        self.engine.ready()
         self.store.apply(
             Operation(
                 f"op{self._operations}", verb, EPOCH, "test", "simulated", (OperationItem(name),)
@@ -259,7 +272,6 @@ class World:
         )
         self.facts[name].is_out_of_order = True
         self.learn()
-        self.ready()
 
     def crash(self) -> None:
         """The engine dies: some of its last commit may be durable, nothing of it was told."""
@@ -268,8 +280,8 @@ class World:
         for call in self.reactor.getDelayedCalls():
             call.cancel()
         self.learn()
+        self.store.tell_ready(lambda _: None)
         self.engine = Engine(self)
-        self.store.take_ready()
 
     # -- the receiver ----------------------------------------------------------------------
 
@@ -343,8 +355,9 @@ class World:
                     self._end(sender, "AA")
             self.engine.commit(100)
             self.engine.read()
-            self.engine.tell()
-            self.ready()
+            self.engine.ready()
+            while self.engine.told:
+                self.engine.tell()
             self.learn()
             self.reactor.advance(1.0)
             if self._is_quiet():
