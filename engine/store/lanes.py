@@ -13,15 +13,15 @@ from dataclasses import replace
 from typing import Any
 
 from engine.model.errors import MedbusError, QueueChanged, Sealed
-from engine.model.records import DueDelivery, Park, Settlement
-from engine.model.states import DeliveryState, ParkCode
+from engine.model.records import DueDelivery
+from engine.model.states import DeliveryState
 from engine.security.keyring import BODIES, EVIDENCE
 from engine.store.accepting import RECEIVED_BODY
 from engine.store.core import Core
 from engine.store.holding import Place, lanes_of, split_keys
 from engine.store.ids import K_BITS, K_MASK, delivery_id
 from engine.store.packing import decode, unpack
-from engine.store.tokens import NO_LANE, Tokens
+from engine.store.tokens import Tokens
 
 #: bytes of bodies that one answer holds at most, one larger delivery apart
 _PAGE_BYTES = 8_000_000
@@ -46,9 +46,7 @@ _FLAG = "UPDATE deliveries SET uncertain = 1 WHERE id = ? AND uncertain = 0"
 class Lanes:
     """Opens lanes and pages through what they owe; any thread."""
 
-    def __init__(
-        self, core: Core, tokens: Tokens, *, park: Callable[[str, Settlement], None]
-    ) -> None:
+    def __init__(self, core: Core, tokens: Tokens, *, park: Callable[[str], None]) -> None:
         self._core = core
         self._tokens = tokens
         #: parks a damaged delivery, on the writer's thread
@@ -144,15 +142,7 @@ class Lanes:
         try:
             return self._open(outbound, day, identity, row)
         except Sealed:
-            self._park(
-                identity,
-                Settlement(
-                    identity,
-                    NO_LANE,
-                    DeliveryState.PARKED,
-                    park=Park(ParkCode.DAMAGED, "its stored bytes cannot be opened"),
-                ),
-            )
+            self._park(identity)
             return None
 
     def _open(self, outbound: str, day: str, identity: str, row: tuple[Any, ...]) -> DueDelivery:

@@ -16,6 +16,7 @@ from engine.security.keyring import BODIES, EVIDENCE
 from engine.store.accepting import NO_BODY, RECEIVED_BODY
 from engine.store.conditions import delivery_conditions, message_conditions
 from engine.store.core import Core
+from engine.store.damaged import Damaged
 from engine.store.ids import K_BITS, K_MASK, delivery_id, parse_delivery_id, parse_message_id
 from engine.store.packing import decode, parse_routes, unpack
 from engine.store.records import MessageFilter, Page, StoredAttempt
@@ -37,8 +38,9 @@ FROM deliveries d JOIN messages m ON m.n = d.id >> 16"""
 class Search:
     """The reading side of a store."""
 
-    def __init__(self, core: Core) -> None:
+    def __init__(self, core: Core, damaged: Damaged) -> None:
         self._core = core
+        self._damaged = damaged
         #: channels the configuration has; None: not said, so nothing is orphaned
         self.known_outbounds: frozenset[str] | None = None
 
@@ -197,7 +199,10 @@ class Search:
         row = self._one(day, "SELECT facts FROM messages WHERE n = ?", (n,))
         if row is None:
             raise NotFound(f"there is no message {message_id}")
-        return self._facts(day, n, row[0])[1]
+        try:
+            return self._facts(day, n, row[0])[1]
+        except Sealed:
+            raise self._damaged.tell(message_id) from None
 
     def get_attempts(self, identity: str) -> tuple[StoredAttempt, ...]:
         """Return all tries of a delivery."""
@@ -214,7 +219,10 @@ class Search:
         attempts = []
         for number, at, took_s, outcome, code, sealed in rows:
             place = b"v1|attempts|%d|%d|%d" % (row_id >> K_BITS, row_id & K_MASK, number)
-            ack, detail = unpack(sealer.open(sealed, place))
+            try:
+                ack, detail = unpack(sealer.open(sealed, place))
+            except Sealed:
+                raise self._damaged.tell(identity) from None
             attempt = Attempt(at, took_s, AttemptOutcome(outcome), code, ack, decode(detail))
             attempts.append(StoredAttempt(number, attempt))
         return tuple(attempts)
@@ -251,7 +259,11 @@ class Search:
         if row is None:
             raise NotFound("its bytes are no longer kept", fix="see `retention` in medbus.yaml")
         place = b"v1|bodies|%d|%d|sealed" % (row_id >> K_BITS, row_id & K_MASK)
-        return self._core.keys.sealer(day, BODIES).open(row[0], place)
+        try:
+            return self._core.keys.sealer(day, BODIES).open(row[0], place)
+        except Sealed:
+            whose = delivery_id(day, row_id) if row_id & K_MASK else f"{day}-{row_id >> K_BITS}"
+            raise self._damaged.tell(whose) from None
 
     def _facts(self, day: str, n: int, sealed: bytes) -> list[bytes]:
         place = b"v1|messages|%d|0|facts" % n
@@ -264,6 +276,7 @@ class Search:
             control_id, _, reason, _ = self._facts(day, row[0], row[16])
         except Sealed:
             control_id, reason = b"", b"(damaged)"
+            self._damaged.tell(f"{day}-{row[0]}")
         return StoredMessage(
             f"{day}-{row[0]}",
             seq=row[1],
@@ -303,6 +316,7 @@ class Search:
                 del path
         except Sealed:
             reason = b"(damaged)"
+            self._damaged.tell(delivery_id(day, row_id))
         outbound = row[4]
         return StoredDelivery(
             delivery_id(day, row_id),

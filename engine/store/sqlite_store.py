@@ -97,7 +97,7 @@ class SqliteStore:
             control.put_setting(_UNCERTAIN, str(core.seq))
         # Kept until lanes have run: a command may open the store before the engine does.
         self._lanes.uncertain_up_to = int(control.get_setting(_UNCERTAIN) or 0)
-        self._search = Search(core)
+        self._search = Search(core, self._damaged)
         self._seen = Seen(core)
         for day in core.days[-2:]:
             self._seen.load(day)

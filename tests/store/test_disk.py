@@ -301,7 +301,28 @@ def test_a_changed_body_is_parked_and_the_others_flow(folder: Path, change: str)
     settle_down(store)
     assert states(store, *ids(1, 2, 3)) == ["pending", "parked", "pending"]
     assert store.get_delivery(f"{DAY}-2.1").park_code == "damaged"
-    assert [one.where for one in store.alarms()] == [f"{DAY}-2.1"]
+    [alarm] = store.alarms()
+    assert f"stored bytes of {DAY}-2.1 cannot be opened" in alarm.what
+    store.close()
+
+
+def test_damage_to_what_was_delivered_is_told_when_it_is_read(folder: Path) -> None:
+    """Whoever looks gets no garbage, and everybody an alarm with day, message and way back."""
+    store = SqliteStore(folder, settings=SETTINGS)
+    settle(store, delivered(f"{DAY}-1.1"))
+    store.close()
+    tamper(day_file(folder), "UPDATE bodies SET sealed = zeroblob(length(sealed))")
+    store = SqliteStore(folder, settings=SETTINGS)
+    with pytest.raises(Sealed) as caught:
+        store.get_body(f"{DAY}-1")
+    assert caught.value.code == "STO-009"
+    with pytest.raises(Sealed):
+        store.get_body(f"{DAY}-1")
+    [alarm] = store.alarms()
+    assert alarm.code == "STO-009"
+    assert alarm.what == f"the stored bytes of {DAY}-1 cannot be opened"
+    assert "backup" in alarm.fix
+    assert states(store, f"{DAY}-1.1") == ["delivered"]
     store.close()
 
 
