@@ -151,6 +151,10 @@ def _show_prepared(verb: str, prepared: Mapping[str, Any]) -> None:
             ("outbound", "state", "count"),
             [(row["outbound"], row["state"], row["count"]) for row in prepared["by_outbound"]],
         )
+    for ended in prepared["cancels"][:20]:
+        click.echo(f"cancels {ended['id']}: {ended['reason']}")
+    if len(prepared["cancels"]) > 20:
+        click.echo(f"and cancels {len(prepared['cancels']) - 20} more")
     for left in prepared["left_out"][:20]:
         click.echo(f"not {left['id']}: {left['reason']}", err=True)
     if len(prepared["left_out"]) > 20:

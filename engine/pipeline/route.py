@@ -21,7 +21,6 @@ from engine.pipeline.failures import StepFailed
 from engine.pipeline.file_names import safe_file_name
 from engine.pipeline.run import Run
 from engine.pipeline.steps.base import Parked, PythonAnswer, PythonCall, park_of, run_steps
-from engine.pipeline.templates import Template
 from engine.pipeline.terms import find_terms
 from engine.pipeline.trace import Recorder
 
@@ -56,6 +55,7 @@ def run_inbound(
     only_routes: Collection[str] | None = None,
     only_outbounds: Collection[str] | None = None,
     recorder: Recorder | None = None,
+    id_of: Callable[[int], str] | None = None,
 ) -> RoutedRun:
     """
     Run every route of *compiled* on its own copy of *message*.
@@ -65,8 +65,10 @@ def run_inbound(
         only_routes: names of the routes to run; None for all.
         only_outbounds: outbound channels to make deliveries for; None for all.
         recorder: is told of every step; None costs nothing.
+        id_of: the id that delivery number so and so will have, for names of files; default: the
+            message's id and the number.
     """
-    work = _Work(compiled, message, arrived, only_outbounds, recorder)
+    work = _Work(compiled, message, arrived, only_outbounds, recorder, id_of)
     run = work.new_run()
     failure = (yield from work.clean_up(run)) if compiled.steps else None
     header = run.message.header
@@ -110,6 +112,7 @@ class _Work:
         arrived: Arrived,
         only_outbounds: Collection[str] | None,
         recorder: Recorder | None,
+        id_of: Callable[[int], str] | None,
     ) -> None:
         self._compiled = compiled
         self._received = message
@@ -118,6 +121,7 @@ class _Work:
         self._recorder = recorder
         self._keys: dict[str, tuple[bytes, ...]] = {}
         self._number = 0
+        self._id_of = id_of or (lambda number: f"{arrived.message_id}.{number}")
         self.results: list[RouteResult] = []
         self.deliveries: list[NewDelivery] = []
         self.warnings: list[str] = []
@@ -289,9 +293,7 @@ class _Work:
             control_id = header.control_id
             if header.field(15) or header.field(16):
                 promises = (header.accept_ack, header.application_ack)
-            if outbound.file_name is not None:
-                run.delivery_id = f"{self._arrived.message_id}.{self._number}"
-                file_name = _file_name(outbound.file_name, run)
+            file_name = name_file(outbound, run, self._id_of(self._number))
         self.deliveries.append(
             NewDelivery(
                 number=self._number,
@@ -349,10 +351,17 @@ def _find_leak(run: Run, body: bytes) -> Park | None:
     return None
 
 
-def _file_name(template: Template, run: Run) -> str:
-    """Return the name of the output's file; the delivery id where the template cannot be made."""
-    fallback = f"{run.delivery_id}.hl7"
+def name_file(outbound: CompiledOutbound, run: Run, delivery_id: str) -> str:
+    """
+    Return the name of the output's file, "" for a channel without files.
+
+    It is the delivery id where the template cannot be made.
+    """
+    if outbound.file_name is None:
+        return ""
+    run.delivery_id = delivery_id
+    fallback = f"{delivery_id}.hl7"
     try:
-        return safe_file_name(template.render(run), fallback)
+        return safe_file_name(outbound.file_name.render(run), fallback)
     except StepFailed:
         return safe_file_name(fallback, fallback)

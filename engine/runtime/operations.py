@@ -161,6 +161,11 @@ class Operations:
                 for (outbound, state), count in sorted(prepared.by_outbound.items())
             ],
             "left_out": [{"id": left.id, "reason": left.reason} for left in prepared.left_out],
+            "cancels": [
+                {"id": item.item_id, "reason": item.why_nothing}
+                for item in prepared.items
+                if item.why_nothing
+            ],
         }
 
     def perform_prepared(self, user: str, asked: Mapping[str, Any]) -> View:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -25,12 +25,13 @@ from engine.model.records import (
     StoredMessage,
 )
 from engine.model.states import DeliveryState, MessageState, ParkCode, RouteOutcome
-from engine.pipeline.route import Routed
+from engine.pipeline.route import Routed, name_file
+from engine.pipeline.run import Run
 from engine.pipeline.terms import find_terms
 from engine.runtime.bodies import read_message
 from engine.runtime.desk import Desk
 from engine.runtime.differences import field_changes
-from engine.runtime.rerun import run_again
+from engine.runtime.rerun import arrived_of, run_again
 from engine.runtime.selection import DELIVERY_ID, LeftOut, each_message
 from engine.runtime.views import View
 from engine.store.interface import MessageFilter, Operation
@@ -151,18 +152,18 @@ def build_arrival(desk: Desk, message: StoredMessage, made: Plan, operation: Ope
     """Return the new record that stands for one replayed message."""
     now = desk.clock.now()
     body = desk.store.get_body(message.message_id)
+    new_id = desk.engine.draw_message_id(now) if desk.engine else _next_id(desk, now)
     if made.choice.replay_as == "sent":
         original = read_message(desk, body, message.inbound)
         terms = find_terms(original, message.control_id)
-        deliveries = _sent_again(desk, message, made, original)
+        deliveries = _sent_again(desk, message, made, original, new_id)
         names = dict.fromkeys(d.route for d in deliveries)
         results = tuple(RouteResult(name, RouteOutcome.QUEUED) for name in names)
     else:
-        routed = _run(desk, message, made.choice)
+        routed = _run(desk, message, made.choice, lambda number: f"{new_id}.{number}")
         if routed.failure is not None:
             raise MedbusError(f"an inbound step fails: {routed.failure.reason}", code="RUN-036")
         deliveries, results, terms = routed.deliveries, routed.routes, routed.terms
-    new_id = desk.engine.draw_message_id(now) if desk.engine else _next_id(desk, now)
     return Arrival(
         message_id=new_id,
         inbound=message.inbound,
@@ -187,8 +188,14 @@ def build_arrival(desk: Desk, message: StoredMessage, made: Plan, operation: Ope
     )
 
 
-def _run(desk: Desk, message: StoredMessage, choice: Choice) -> Routed:
-    return run_again(desk, desk.configuration, message, outbounds=choice.outbounds or None)
+def _run(
+    desk: Desk,
+    message: StoredMessage,
+    choice: Choice,
+    id_of: Callable[[int], str] | None = None,
+) -> Routed:
+    outbounds = choice.outbounds or None
+    return run_again(desk, desk.configuration, message, outbounds=outbounds, id_of=id_of)
 
 
 def _next_id(desk: Desk, now: float) -> str:
@@ -199,18 +206,18 @@ def _next_id(desk: Desk, now: float) -> str:
 
 
 def _sent_again(
-    desk: Desk, message: StoredMessage, made: Plan, original: Message
+    desk: Desk, message: StoredMessage, made: Plan, original: Message, new_id: str
 ) -> tuple[NewDelivery, ...]:
-    """Return the stored outputs as new deliveries, with today's order keys."""
+    """Return the stored outputs as new deliveries, with today's order keys and file names."""
     again = []
-    for old in _resendable(message, made):
+    for number, old in enumerate(_resendable(message, made), 1):
         outbound = desk.configuration.site.outbound.get(old.outbound)
         if outbound is None:
             raise NotFound(f"there is no outbound channel {old.outbound} any more")
         output = desk.store.get_output(old.delivery_id)
         again.append(
             NewDelivery(
-                number=0,
+                number=number,
                 route=old.route,
                 output=1,
                 outbound=old.outbound,
@@ -218,12 +225,25 @@ def _sent_again(
                 control_id=old.control_id,
                 promises=_promises(output),
                 order_keys=_order_keys(desk, old.outbound, original),
-                file_name=f"{old.delivery_id}.hl7" if outbound.file is not None else "",
+                file_name=_file_name(desk, message, old, original, f"{new_id}.{number}"),
                 on_park=outbound.on_park,
                 method=old.method,
             )
         )
     return tuple(again)
+
+
+def _file_name(
+    desk: Desk, message: StoredMessage, old: StoredDelivery, original: Message, delivery_id: str
+) -> str:
+    configuration = desk.configuration
+    compiled = configuration.compiled.outbound[old.outbound]
+    if compiled.file_name is None:
+        return ""
+    output = Message.parse(desk.store.get_output(old.delivery_id))
+    arrived = arrived_of(configuration, message)
+    run = Run(output, arrived, {}, route=old.route, received=original)
+    return name_file(compiled, run, delivery_id)
 
 
 def _order_keys(desk: Desk, outbound: str, original: Message) -> tuple[bytes, ...]:

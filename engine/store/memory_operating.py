@@ -21,6 +21,7 @@ from engine.store.records import (
     OperationItem,
     OperationReport,
     OperationVerb,
+    tell_nothing,
 )
 from engine.store.slices import run_to_end
 
@@ -142,6 +143,8 @@ class MemoryOperating(MemoryCommits):
         for number, new in enumerate(item.replacements or (), start=last + 1):
             self._add(old.message, new, place, number=number, old=old)
             new_ids.append(f"{old.message.arrival.message_id}.{number}")
+        if item.why_nothing and old.park is not None:
+            old.park = old.park._replace(reason=tell_nothing(old.park.reason, item.why_nothing))
         self._end(old, DeliveryState.CANCELLED)
         old.replaced_by = " ".join(new_ids)
         return tuple(new_ids)

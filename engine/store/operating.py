@@ -27,7 +27,7 @@ from engine.store.core import Core, Transaction
 from engine.store.followers import SLICE, Followers
 from engine.store.holding import Place
 from engine.store.ids import K_BITS, K_MASK, delivery_id, parse_delivery_id
-from engine.store.packing import decode, unpack
+from engine.store.packing import decode, encode, pack, unpack
 from engine.store.records import (
     NEEDS_RERUN,
     ItemReport,
@@ -35,6 +35,7 @@ from engine.store.records import (
     OperationItem,
     OperationReport,
     OperationVerb,
+    tell_nothing,
 )
 from engine.store.settling import DeliveryRow, read_rows, write_rows
 from engine.store.startup import load_holds
@@ -184,8 +185,18 @@ class Operating:
         for number, delivery in enumerate(item.replacements or (), start=(last & K_MASK) + 1):
             self._insert(transaction, row, delivery, number, item.snapshot_id, control_id)
             new_ids.append(delivery_id(day, n << K_BITS | number))
+        if item.why_nothing:
+            self._tell_why_nothing(transaction, row, item.why_nothing)
         self._end(transaction, row, DeliveryState.CANCELLED)
         return tuple(new_ids)
+
+    def _tell_why_nothing(self, transaction: Transaction, row: DeliveryRow, why: str) -> None:
+        """Keep with a delivery that is cancelled why its route gives nothing to stand for it."""
+        place = b"v1|deliveries|%d|%d|park_text" % (row.id >> K_BITS, row.id & K_MASK)
+        sealer = self._core.keys.sealer(transaction.file.day, EVIDENCE)
+        reason, path = unpack(sealer.open(row.park_text, place)) if row.park_text else (b"", b"")
+        told = encode(tell_nothing(decode(reason), why))
+        row.park_text = transaction.file.evidence.seal(pack(told, path), place)
 
     def _insert(
         self,

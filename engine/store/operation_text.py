@@ -48,13 +48,16 @@ def operation_from_text(text: str) -> Operation:
 def _item(item: OperationItem) -> Any:
     if item.replacements is None:
         return item.item_id
-    return [item.item_id, item.snapshot_id, [_delivery(one) for one in item.replacements]]
+    made = [_delivery(one) for one in item.replacements]
+    return [item.item_id, item.snapshot_id, made, item.why_nothing]
 
 
 def _parse_item(stored: Any) -> OperationItem:
     if isinstance(stored, str):
         return OperationItem(stored)
-    return OperationItem(stored[0], tuple(_parse_delivery(one) for one in stored[2]), stored[1])
+    made = tuple(_parse_delivery(one) for one in stored[2])
+    # Operations begun by older versions do not say why there is nothing.
+    return OperationItem(stored[0], made, stored[1], *stored[3:])
 
 
 def _delivery(delivery: NewDelivery) -> Any:

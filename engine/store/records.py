@@ -99,6 +99,13 @@ class OperationItem:
     replacements: tuple[NewDelivery, ...] | None = None
     #: snapshot that made the replacements
     snapshot_id: str = ""
+    #: REQUEUE without replacements: why the route gives none; kept with the cancelled delivery
+    why_nothing: str = ""
+
+
+def tell_nothing(reason: str, why_nothing: str) -> str:
+    """Return why a delivery was parked, and why nothing stands in its place after a requeue."""
+    return f"{reason}; requeued: {why_nothing}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -594,7 +594,13 @@ class OperateConformance:
     def test_a_rerun_that_wants_nothing_frees_its_followers(self, store: Store) -> None:
         """Filtered now: the old one is cancelled and nothing stands in its place."""
         accept(store, arrival(1, parked(order_keys=(key(1),), on_park="hold_key")), keyed(2, 1))
-        operate(store, "requeue", items=(OperationItem(f"{DAY}-1.1", ()),))
+        item = OperationItem(f"{DAY}-1.1", (), "snap", "its route filters it now: not ours")
+        operate(store, "requeue", items=(item,))
+        told = store.get_delivery(f"{DAY}-1.1")
+        assert (told.state, told.park_code) == (DeliveryState.CANCELLED, "step")
+        assert told.park_reason == (
+            "no such code in table units; requeued: its route filters it now: not ours"
+        )
         assert states(store, *ids(1, 2)) == ["cancelled", "pending"]
 
     def test_a_replay_is_a_new_record_once_per_operation(self, store: Store) -> None:

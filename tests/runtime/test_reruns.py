@@ -1,0 +1,78 @@
+"""What a requeue or a replay makes anew, and what it says when it makes nothing."""
+
+from __future__ import annotations
+
+from tests.runtime.running import CHANNELS, Site, adt
+
+ARCHIVE = """  archive:
+    file: {directory: out, name: "{{ control_id }}_{{ delivery_id }}.hl7"}
+"""
+STEPS = CHANNELS.replace(
+    "    to: lis",
+    "      - lookup: {path: PID-8, table: sex, column: lis}\n    to: [lis, archive]",
+).replace("routes:", f"{ARCHIVE}routes:")
+FILTERED = STEPS.replace("      - set:", '      - filter: "not for us"\n      - set:')
+
+
+def female(control_id: str) -> bytes:
+    """Return a message for which the table has no row at first."""
+    return adt(control_id, control_id).replace(b"CANARYNAME^JOHN", b"X^Y|||F")
+
+
+def start(site: Site) -> None:
+    """Start a site whose table lacks a row."""
+    site.write("transforms/tables/sex.csv", "his,lis\nM,1\n")
+    site.write_channels(STEPS)
+    site.start()
+
+
+def files(site: Site) -> list[str]:
+    """Return the names of the files that were written."""
+    folder = site.folder / "out"
+    return sorted(each.name for each in folder.glob("[!.]*")) if folder.exists() else []
+
+
+def test_files_have_the_name_of_the_delivery_they_are(site: Site) -> None:
+    """If this failed, a file could not be traced to its delivery, or two would want one name."""
+    start(site)
+    assert site.send(female("C1")) == ["AA"]
+    parked = site.json("messages")["items"][0]["message_id"]
+    site.write("transforms/tables/sex.csv", "his,lis\nM,1\nF,2\n")
+    assert site.run("reload")[0] == 0
+    code, _, err = site.run("requeue", parked, "--reason", "F added", "--yes", "2")
+    assert code == 0, err
+    site.wait(lambda: files(site))
+    (made,) = (
+        delivery["delivery_id"]
+        for delivery in site.json("show", parked)["deliveries"]
+        if delivery["outbound"] == "archive" and delivery["state"] != "cancelled"
+    )
+    assert made != f"{parked}.2"
+    assert files(site) == [f"C1_{made}.hl7"]
+
+    for how in ("sent", "received"):
+        before = files(site)
+        told = site.json(
+            "replay", parked, "--as", how, "--to", "archive", "--reason", "x", "--yes", "1"
+        )
+        (again,) = told["created"]
+        site.wait(lambda before=before: len(files(site)) > len(before))  # type: ignore[misc]
+        assert set(files(site)) - set(before) == {f"C1_{again}.1.hl7"}
+
+
+def test_a_requeue_that_is_filtered_now_says_so_before_and_afterwards(site: Site) -> None:
+    """If this failed, a delivery would be gone and nobody could tell why."""
+    start(site)
+    assert site.send(female("C1")) == ["AA"]
+    parked = site.json("messages")["items"][0]["message_id"]
+    site.write_channels(FILTERED)
+    assert site.run("reload")[0] == 0
+    _, out, _ = site.run("requeue", parked, "--dry-run")
+    assert f"cancels {parked}.1: its route filters it now: not for us" in out
+    assert site.run("requeue", parked, "--reason", "rule added", "--yes", "2")[0] == 0
+    why = site.json("why", parked, "--to", "lis")["items"][0]["why"]
+    assert "cancelled" in why
+    assert why.endswith("requeued: its route filters it now: not for us")
+    for told in (site.json("show", parked), site.json("trace", parked)):
+        notes = [delivery["note"] for delivery in told["deliveries"]]
+        assert all(note.endswith("its route filters it now: not for us") for note in notes)
