@@ -37,7 +37,7 @@ from engine.store.sqlite import (
     failure_of,
 )
 from engine.store.term_index import Tail, load_tail
-from engine.store.vault import VaultPlace
+from engine.store.vault_place import VaultPlace
 
 _GIB = 1 << 30
 #: what a commit writes besides its rows: index pages, ledger, headers
@@ -96,7 +96,7 @@ class Core:
             messages, keys, lock, max_bytes=settings.max_day_bytes, failpoint=self.failpoint
         )
         self.readers = Readers(self.files.path)
-        self.vault = VaultPlace(folder)
+        self.vault = VaultPlace(folder, translate=self.translate, fence=self.fence)
         self.holding = Holding()
         self.depths = Depths()
         #: newest committed accept number

@@ -14,15 +14,15 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from engine.deid.vault import LookUp, Original
-from engine.model.errors import MedbusError, Usage
-from engine.model.records import LinkedNumber, NewDelivery
+from engine.model.errors import Usage
+from engine.model.records import LinkedNumber
 from engine.security.keyring import KeyRing
 from engine.security.sealing import Sealer
 from engine.store.packing import decode, encode, pack, unpack
-from engine.store.sqlite import Connection, SqliteError, describe, open_writer
+from engine.store.sqlite import Connection, SqliteError, open_writer
 
 FOLDER = "vault"
-_FILE = "vault.db"
+FILE = "vault.db"
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS links (
     key_name TEXT NOT NULL, handle BLOB NOT NULL, sealed BLOB NOT NULL,
@@ -34,14 +34,19 @@ CREATE TABLE IF NOT EXISTS look_ups (
 );
 """
 _KNOWN = "SELECT 1 FROM links WHERE key_name = ? AND handle = ?"
-#: pages of the journal after which it is brought into the file
-_CHECKPOINT_PAGES = 1000
+#: rows written after which the journal is brought into the file
+_CHECKPOINT_ROWS = 1000
 #: links known to be in the file already, so that the same patient costs nothing again
 _MOST_REMEMBERED = 100_000
 
 
 def _tell_nobody(asked: LookUp, is_found: bool) -> None:
     """The caller keeps the audit itself."""
+
+
+def _as_it_is(error: Exception) -> Exception:
+    """The caller knows SQLite."""
+    return error
 
 
 class SqliteVault:
@@ -51,28 +56,36 @@ class SqliteVault:
     Args:
         folder: made when it is not there; holds vault.db and the vault's own keys.
         audit: also told of every look-up; it may raise, and then there is no answer.
+        translate: makes of an error of SQLite the one to raise.
     """
 
     def __init__(
-        self, folder: Path, *, audit: Callable[[LookUp, bool], None] = _tell_nobody
+        self,
+        folder: Path,
+        *,
+        audit: Callable[[LookUp, bool], None] = _tell_nobody,
+        translate: Callable[[Exception], Exception] = _as_it_is,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         folder.chmod(0o700)
         keys = folder / "keys"
         self._ring = KeyRing.open(keys) if KeyRing.exists(keys) else KeyRing.create(keys)
         self._audit = audit
+        self._translate = translate
+        #: rows written since the last checkpoint
+        self._fresh_count = 0
         self._named: dict[str, tuple[bytes, Sealer]] = {}
         self._kept: set[bytes] = set()
-        self._connection: Connection = open_writer(folder / _FILE)
-        (folder / _FILE).chmod(0o600)
-        self._connection.execute("PRAGMA secure_delete=ON")
-        self._connection.execute(f"PRAGMA wal_autocheckpoint={_CHECKPOINT_PAGES:d}")
-        self._connection.executescript(_SCHEMA)
+        with self._errors():
+            self._connection: Connection = open_writer(folder / FILE)
+            (folder / FILE).chmod(0o600)
+            self._connection.execute("PRAGMA secure_delete=ON")
+            self._connection.executescript(_SCHEMA)
 
     @staticmethod
     def exists(folder: Path) -> bool:
         """Return whether *folder* holds a vault."""
-        return (folder / _FILE).exists()
+        return (folder / FILE).exists()
 
     def close(self) -> None:
         """Close the file."""
@@ -81,17 +94,18 @@ class SqliteVault:
     def keep(self, links: Iterable[LinkedNumber]) -> None:
         """Keep new links in one transaction; one that is there already stays as it is."""
         new: dict[bytes, tuple[str, bytes, bytes]] = {}
-        for link in links:
-            handle = self._handle(link.key_name, link.pseudonym)
-            if handle in self._kept or handle in new:
-                continue
-            if self._connection.execute(_KNOWN, (link.key_name, handle)).fetchone() is None:
-                new[handle] = (link.key_name, handle, self._sealed(link, handle))
-            else:
-                self._remember([handle])
+        with self._errors():
+            for link in links:
+                handle = self._handle(link.key_name, link.pseudonym)
+                if handle in self._kept or handle in new:
+                    continue
+                if self._connection.execute(_KNOWN, (link.key_name, handle)).fetchone() is None:
+                    new[handle] = (link.key_name, handle, self._sealed(link, handle))
+                else:
+                    self._remember([handle])
         if not new:
             return
-        with _transaction(self._connection):
+        with self._transaction(len(new)):
             self._connection.executemany(
                 "INSERT OR IGNORE INTO links VALUES (?, ?, ?)", list(new.values())
             )
@@ -106,9 +120,10 @@ class SqliteVault:
         """
         if not asked.by.strip() or not asked.purpose.strip():
             raise Usage("a look-up names who asks and for what purpose")
-        key_name, handle, sealed = self._find(asked)
+        with self._errors():
+            key_name, handle, sealed = self._find(asked)
         found = sealed is not None
-        with _transaction(self._connection):
+        with self._transaction(1):
             self._connection.execute(
                 "INSERT INTO look_ups (asked_by, purpose, at, key_name, handle, found)"
                 " VALUES (?, ?, ?, ?, ?, ?)",
@@ -156,12 +171,38 @@ class SqliteVault:
             self._ring.drop_named_key(key_name)
         self._named.pop(key_name, None)
         self._kept.clear()
-        with _transaction(self._connection):
+        with self._transaction(1):
             count = self._connection.execute(
                 "DELETE FROM links WHERE key_name = ?", (key_name,)
             ).rowcount
-        self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        with self._errors():
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         return int(count)
+
+    @contextmanager
+    def _transaction(self, row_count: int) -> Iterator[None]:
+        """BEGIN … COMMIT, or ROLLBACK when anything is raised; a checkpoint now and then."""
+        with self._errors():
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self._connection.execute("COMMIT")
+            except BaseException:
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+                raise
+            self._fresh_count += row_count
+            if self._fresh_count >= _CHECKPOINT_ROWS:
+                # By hand: SQLite's own checkpoints swallow I/O errors.
+                self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+                self._fresh_count = 0
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except SqliteError as error:
+            raise self._translate(error) from None
 
     def _remember(self, handles: Iterable[bytes]) -> None:
         if len(self._kept) > _MOST_REMEMBERED:
@@ -186,60 +227,5 @@ class SqliteVault:
         return hmac.digest(key, pseudonym.encode(), "sha256")[:16]
 
 
-class VaultPlace:
-    """Where a store's vault is; opened when there is something to keep or to look up."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder / FOLDER
-        self._vault: SqliteVault | None = None
-
-    def keep(self, deliveries: Iterable[NewDelivery]) -> None:
-        """
-        Keep the links of new deliveries; durable on return.
-
-        Raises:
-            MedbusError: it cannot be written; then the deliveries may not be stored either.
-        """
-        links = [link for delivery in deliveries for link in delivery.links]
-        if not links:
-            return
-        try:
-            if self._vault is None:
-                self._vault = SqliteVault(self._folder)
-            self._vault.keep(links)
-        except (SqliteError, OSError) as error:
-            raise MedbusError(
-                "the vault cannot be written: what it must keep is not accepted",
-                code="STO-012",
-                where=str(self._folder),
-                fix=f"see that there is room and that the folder is ours ({describe(error)})",
-            ) from None
-
-    def find(self) -> SqliteVault | None:
-        """Return the vault; None where nothing was ever kept."""
-        if self._vault is None and SqliteVault.exists(self._folder):
-            self._vault = SqliteVault(self._folder)
-        return self._vault
-
-    def close(self) -> None:
-        """Close the file, if it was opened."""
-        if self._vault is not None:
-            self._vault.close()
-            self._vault = None
-
-
 def _place(key_name: str, handle: bytes) -> bytes:
     return b"links|" + key_name.encode() + b"|" + handle
-
-
-@contextmanager
-def _transaction(connection: Connection) -> Iterator[None]:
-    """BEGIN … COMMIT, or ROLLBACK when anything is raised."""
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-        connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise

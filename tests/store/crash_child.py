@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 from engine.model.errors import Fenced, MedbusError
-from engine.model.records import Accepted
+from engine.model.records import Accepted, LinkedNumber
 from engine.store.records import Retention
 from engine.store.settings import StoreSettings
 from engine.store.sqlite_store import SqliteStore
@@ -22,6 +22,7 @@ from tests.store.builders import (
     accept,
     arrival,
     delivered,
+    delivery,
     ids,
     keyed,
     operate,
@@ -52,6 +53,18 @@ def accepting(store: SqliteStore) -> None:
             say(f"settled {DAY}-{n}.1")
         store.step()
         n += 3
+
+
+def linking(store: SqliteStore) -> None:
+    """Accept for ever what leaves links in the vault, many for each message."""
+    n = 0
+    while True:
+        n += 1
+        links = tuple(
+            LinkedNumber("research", "b9cdf253", "MR", f"P{n}-{k}", f"{n}{k}") for k in range(60)
+        )
+        (answer,) = store.commit([arrival(n, delivery(1, links=links))])
+        say(f"acked {DAY}-{n}" if isinstance(answer, Accepted) else f"refused {answer}")
 
 
 def releasing(store: SqliteStore) -> None:
@@ -93,6 +106,7 @@ def main() -> None:
         if scenario != "open":
             {
                 "accept": accepting,
+                "link": linking,
                 "release": releasing,
                 "cancel": cancelling,
                 "prune": pruning,

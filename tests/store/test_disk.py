@@ -63,10 +63,12 @@ def folder(tmp_path: Path) -> Path:
 # -- I/O errors --------------------------------------------------------------------------------
 
 
-def run_until_armed(folder: Path, shim: Shim, rule: str) -> tuple[int, list[str]]:
+def run_until_armed(
+    folder: Path, shim: Shim, rule: str, scenario: str = "accept"
+) -> tuple[int, list[str]]:
     """Let a child accept a little, then make the disk fail; return how it ended."""
     child = subprocess.Popen(
-        [sys.executable, "-m", "tests.store.crash_child", str(folder), "accept"],
+        [sys.executable, "-m", "tests.store.crash_child", str(folder), scenario],
         stdout=subprocess.PIPE,
         text=True,
         cwd=ROOT,
@@ -92,6 +94,21 @@ def test_an_io_error_fences(tmp_path: Path, rule: str) -> None:
     kept = {one.message_id for one in store.find_messages(MessageFilter(), limit=100_000).items}
     assert set(said(lines, "acked")) <= kept
     assert store.check_ledger(DAY) == ()
+    store.close()
+
+
+@pytest.mark.parametrize(
+    "rule",
+    ["sync vault.db-wal eio 1", "write vault.db-wal eio 1", "sync vault.db$ eio -1"],
+)
+def test_an_io_error_in_the_vault_fences(tmp_path: Path, rule: str) -> None:
+    """A vault that cannot be written, checkpoints included, ends all acks as a day's file does."""
+    code, lines = run_until_armed(tmp_path / "d", Shim(tmp_path), rule, "link")
+    assert (code, lines[-1]) == (75, "fenced")
+    assert not [line for line in lines if line.startswith("refused")]
+    store = reopen(tmp_path / "d")
+    kept = {one.message_id for one in store.find_messages(MessageFilter(), limit=100_000).items}
+    assert set(said(lines, "acked")) <= kept
     store.close()
 
 
