@@ -12,12 +12,16 @@ from engine.security.keyring import MASTER_FILE
 from engine.store.interface import PruneReport, Retention
 
 
-def prune(desk: Desk, *, dry_run: bool) -> View:
+def prune(desk: Desk, *, dry_run: bool, clock_is_right: bool = False) -> View:
     """Delete what retention says may go; return what went or would go."""
     wanted = desk.configuration.site.retention
     retention = Retention(bodies_s=wanted.bodies, metadata_s=wanted.metadata)
     now = desk.clock.now()
-    report = desk.access.run(lambda store: store.prune_steps(retention, now=now, dry_run=dry_run))
+    report = desk.access.run(
+        lambda store: store.prune_steps(
+            retention, now=now, dry_run=dry_run, clock_is_right=clock_is_right
+        )
+    )
     return view_prune(report)
 
 
@@ -28,7 +32,7 @@ def view_prune(report: PruneReport) -> View:
     rows += [{"day": day, "action": "kept", "note": what} for day, what in report.owing]
     if report.stopped:
         rows.append({"day": "", "action": "stopped", "note": report.stopped})
-    return {"items": rows, "next": ""}
+    return {"items": rows, "next": "", "stopped": report.stopped}
 
 
 def backup(desk: Desk, folder_name: str, *, with_keys: bool) -> View:

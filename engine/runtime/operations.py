@@ -298,10 +298,11 @@ class Operations:
 
     def prune(self, user: str, asked: Mapping[str, Any]) -> View:
         """Delete what retention says may go."""
-        dry_run = bool(asked.get("dry_run"))
+        dry_run, is_right = bool(asked.get("dry_run")), bool(asked.get("clock_is_right"))
         if not dry_run:
-            self.desk.audit(user, "prune", "store", str(asked.get("reason") or ""))
-        return house.prune(self.desk, dry_run=dry_run)
+            detail = {"clock_is_right": "yes"} if is_right else None
+            self.desk.audit(user, "prune", "store", str(asked.get("reason") or ""), detail)
+        return house.prune(self.desk, dry_run=dry_run, clock_is_right=is_right)
 
     def backup(self, user: str, asked: Mapping[str, Any]) -> View:
         """Write a consistent copy of the store."""

@@ -145,7 +145,7 @@ class Upkeep:
         # Kept: an engine that is restarted every night must still prune.
         engine.desk.access.write(lambda store: store.put_setting(_PRUNED, day))
         told = house.prune(engine.desk, dry_run=False)
-        if told["items"]:
+        if any("deleted" in row["action"] for row in told["items"]):
             engine.desk.audit("medbus", "prune", "store", "retention")
             log.info("pruned", extra={"count": len(told["items"])})
 

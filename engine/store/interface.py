@@ -167,12 +167,30 @@ class Store(Protocol):
         """The vault of pseudonyms; None where nothing was ever kept. Writer's thread."""
         ...
 
-    def prune(self, retention: Retention, *, now: float, dry_run: bool = False) -> PruneReport:
-        """Remove bodies, then whole days, that are past their time and owe nothing."""
+    def prune(
+        self,
+        retention: Retention,
+        *,
+        now: float,
+        dry_run: bool = False,
+        clock_is_right: bool = False,
+    ) -> PruneReport:
+        """
+        Remove bodies, then whole days, that are past their time and owe nothing.
+
+        Args:
+            clock_is_right: go on although *now* is more than a day from where the last run and
+                the time since then put it; without it such a run stops.
+        """
         ...
 
     def prune_steps(
-        self, retention: Retention, *, now: float, dry_run: bool = False
+        self,
+        retention: Retention,
+        *,
+        now: float,
+        dry_run: bool = False,
+        clock_is_right: bool = False,
     ) -> Generator[None, None, PruneReport]:
         """Do what ``prune`` does in slices, for ``Writer.run``."""
         ...

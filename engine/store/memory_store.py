@@ -56,12 +56,26 @@ class MemoryStore(MemoryOperating):
         """See the interface."""
         self._known = frozenset(names)
 
-    def prune(self, retention: Retention, *, now: float, dry_run: bool = False) -> PruneReport:
+    def prune(
+        self,
+        retention: Retention,
+        *,
+        now: float,
+        dry_run: bool = False,
+        clock_is_right: bool = False,
+    ) -> PruneReport:
         """Nothing is removed from memory."""
-        return run_to_end(self.prune_steps(retention, now=now, dry_run=dry_run))
+        return run_to_end(
+            self.prune_steps(retention, now=now, dry_run=dry_run, clock_is_right=clock_is_right)
+        )
 
     def prune_steps(
-        self, retention: Retention, *, now: float, dry_run: bool = False
+        self,
+        retention: Retention,
+        *,
+        now: float,
+        dry_run: bool = False,
+        clock_is_right: bool = False,
     ) -> Generator[None, None, PruneReport]:
         """Nothing is removed from memory."""
         yield

@@ -3,7 +3,8 @@ Removing what is past its time: first the bodies of a day, then the day.
 
 Bodies go by writing the day anew without them and renaming, so that nothing of them is left in
 free pages; then their key is dropped. A day that owes anything is kept, with an alarm. One new
-day per run and stage at most, and none at all when the clock moved more than a day by itself.
+day per run and stage at most, and none at all when the clock moved more than a day by itself,
+until somebody says that it is right.
 
 Rules of this file: an intent is noted before a file is touched and taken back at the end, so that
 a crash in between is finished at the next start. Only an intent lets a key be dropped.
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Generator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from time import monotonic, sleep
@@ -32,6 +34,11 @@ _ZONE_S = 12 * 3_600.0
 #: where summer time ends
 _NIGHTLY_SLACK_S = 2 * 3600
 _INTENT, _LAST_RUN = "pruning", "pruned_at"
+_CLOCK = "prune clock"
+_CLOCK_FIX = (
+    "set the clock; where it is right (the engine was stopped for so long), say so with"
+    " `medbus prune --clock-is-right`"
+)
 _REWRITE_SUFFIX = ".pruning"
 #: rows copied between two commits of others
 _SLICE = 2_000
@@ -49,40 +56,36 @@ class Pruning:
         self._control = control
         #: wall and monotonic time of the last run in this process
         self._last_run: tuple[float, float] | None = None
+        if not control.get_setting(_LAST_RUN):
+            # A new store: nothing is older, so this is as good as a run.
+            control.put_setting(_LAST_RUN, repr(core.settings.now()))
 
     def run(
-        self, retention: Retention, *, now: float, dry_run: bool
+        self, retention: Retention, *, now: float, dry_run: bool, clock_is_right: bool
     ) -> Generator[None, None, PruneReport]:
         """Do one run in slices; see the interface."""
-        stopped = self._clock_moved(now)
-        if not dry_run:
-            self._last_run = (now, monotonic())
-            self._control.put_setting(_LAST_RUN, repr(now))
+        plan = self._plan(retention, now)
+        stopped = "" if clock_is_right else self._clock_moved(now)
+        if dry_run:
+            return replace(plan, stopped=stopped)
         if stopped:
-            self._core.set_alarm(
-                "prune clock", StoreAlarm("STO-010", stopped, fix="check the clock")
-            )
-            return PruneReport(stopped=stopped)
-        self._core.drop_alarm("prune clock")
-        days = self._due(retention.metadata_s, now)
-        bodies = [
-            day
-            for day in self._due(retention.bodies_s, now)
-            if day not in days and self._core.keys.has_day(day, BODIES)
-        ]
-        owing = tuple((day, what) for day in sorted({*days, *bodies}) if (what := self._owed(day)))
-        kept = {day for day, _ in owing}
-        days = [day for day in days if day not in kept][:1]
-        bodies = [day for day in bodies if day not in kept][:1]
-        if not dry_run:
-            self._alarm(owing)
-            for day in bodies[:]:
-                if not (yield from self._prune_bodies(day)):
-                    bodies.remove(day)
-            for day in days:
-                self._prune_day(day)
-                yield
-        return PruneReport(tuple(bodies), tuple(days), owing)
+            # The last run stays what it was: the clock is asked again, until it is told right.
+            if not plan.bodies and not plan.days:
+                return PruneReport(owing=plan.owing)
+            self._core.set_alarm(_CLOCK, StoreAlarm("STO-010", stopped, fix=_CLOCK_FIX))
+            return PruneReport(owing=plan.owing, stopped=f"{stopped}; {_CLOCK_FIX}")
+        self._core.drop_alarm(_CLOCK)
+        self._last_run = (now, monotonic())
+        self._control.put_setting(_LAST_RUN, repr(now))
+        self._alarm(plan.owing)
+        bodies = []
+        for day in plan.bodies:
+            if (yield from self._prune_bodies(day)):
+                bodies.append(day)
+        for day in plan.days:
+            self._prune_day(day)
+            yield
+        return replace(plan, bodies=tuple(bodies))
 
     def finish_cut_short(self) -> None:
         """Finish what a crash interrupted, and remove half-written files."""
@@ -98,6 +101,22 @@ class Pruning:
 
     # -- planning ------------------------------------------------------------------------------
 
+    def _plan(self, retention: Retention, now: float) -> PruneReport:
+        """Return what a run at *now* would do."""
+        days = self._due(retention.metadata_s, now)
+        bodies = [
+            day
+            for day in self._due(retention.bodies_s, now)
+            if day not in days and self._core.keys.has_day(day, BODIES)
+        ]
+        owing = tuple((day, what) for day in sorted({*days, *bodies}) if (what := self._owed(day)))
+        kept = {day for day, _ in owing}
+        return PruneReport(
+            tuple(day for day in bodies if day not in kept)[:1],
+            tuple(day for day in days if day not in kept)[:1],
+            owing,
+        )
+
     def _clock_moved(self, now: float) -> str:
         if self._last_run is not None:
             wall, steady = self._last_run
@@ -107,7 +126,7 @@ class Pruning:
             moved, allowed = now - float(last) if last else 0.0, _DAY_S + _NIGHTLY_SLACK_S
         if abs(moved) <= allowed:
             return ""
-        return f"the clock moved by {moved / 3600:.0f} h since the last run: nothing is removed now"
+        return f"the clock moved by {moved / 3600:.0f} h since the last run: nothing is removed"
 
     def _due(self, keep_s: float | None, now: float) -> list[str]:
         if keep_s is None:

@@ -187,16 +187,30 @@ class SqliteStore:
         """See the interface."""
         return self._core.vault.find()
 
-    def prune(self, retention: Retention, *, now: float, dry_run: bool = False) -> PruneReport:
+    def prune(
+        self,
+        retention: Retention,
+        *,
+        now: float,
+        dry_run: bool = False,
+        clock_is_right: bool = False,
+    ) -> PruneReport:
         """See the interface."""
-        return run_to_end(self.prune_steps(retention, now=now, dry_run=dry_run))
+        return run_to_end(
+            self.prune_steps(retention, now=now, dry_run=dry_run, clock_is_right=clock_is_right)
+        )
 
     def prune_steps(
-        self, retention: Retention, *, now: float, dry_run: bool = False
+        self,
+        retention: Retention,
+        *,
+        now: float,
+        dry_run: bool = False,
+        clock_is_right: bool = False,
     ) -> Generator[None, None, PruneReport]:
         """See the interface."""
         self._core.check_fence()
-        return self._pruning.run(retention, now=now, dry_run=dry_run)
+        return self._pruning.run(retention, now=now, dry_run=dry_run, clock_is_right=clock_is_right)
 
     def close(self, *, cut_off: bool = False) -> None:
         """Index and close everything; the next start is a clean one. See the interface."""

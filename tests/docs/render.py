@@ -248,7 +248,10 @@ _TOLD_HERE = {
     "HL7-020": ("a path cannot be understood; the text says which part", "see docs/language.md"),
     "HL7-040": ("an ack code is none of AA, AE, AR, CA, CE, CR", ""),
     "RUN-039": ("a listener could not be opened; the text says which and why", ""),
-    "STO-010": ("prune stopped because the clock moved by more than a day", "check the clock"),
+    "STO-010": (
+        "the clock moved by more than a day since the last run: nothing is removed",
+        "set the clock; where it is right, say so with `medbus prune --clock-is-right`",
+    ),
     "DEID-016": ("a rule of a profile cannot be carried out; the text says which and why", ""),
     "DEID-018": ("the profile cannot be made as it is written; the text says why", ""),
     "ALM-012": ("a channel reports trouble; the text says which", ""),

@@ -90,9 +90,9 @@ def pruning(store: SqliteStore) -> None:
     accept(store, arrival(1), arrival(2))
     settle(store, *[delivered(one) for one in ids(1, 2)])
     say("ready")
-    store.prune(Retention(bodies_s=86_400.0), now=LATER)
+    store.prune(Retention(bodies_s=86_400.0), now=LATER, clock_is_right=True)
     say("bodies gone")
-    store.prune(Retention(bodies_s=86_400.0, metadata_s=86_400.0), now=LATER)
+    store.prune(Retention(bodies_s=86_400.0, metadata_s=86_400.0), now=LATER, clock_is_right=True)
     say("day gone")
 
 

@@ -101,7 +101,9 @@ class TestPrune:
         accept(store, arrival(1), arrival(2))
         settle(store, *map(delivered, ids(1, 2)))
         before = store.get_message(f"{DAY}-1")
-        report = store.prune(Retention(bodies_s=3 * DAY_S), now=NOON + 5 * DAY_S)
+        report = store.prune(
+            Retention(bodies_s=3 * DAY_S), now=NOON + 5 * DAY_S, clock_is_right=True
+        )
         assert DAY in report.bodies
         assert not store.keys.has_day(DAY, "bodies")
         with pytest.raises(NotFound):
@@ -123,7 +125,9 @@ class TestPrune:
         """After the second stage nothing of it is left."""
         accept(store, arrival(1))
         settle(store, delivered(f"{DAY}-1.1"))
-        report = store.prune(Retention(metadata_s=3 * DAY_S), now=NOON + 5 * DAY_S)
+        report = store.prune(
+            Retention(metadata_s=3 * DAY_S), now=NOON + 5 * DAY_S, clock_is_right=True
+        )
         assert report.days == (DAY,)
         assert not (tmp_path / "d" / "messages" / "2026-11-21.db").exists()
         assert not store.keys.has_day(DAY, "evidence")
@@ -135,7 +139,7 @@ class TestPrune:
         accept(store, arrival(1))
         settle(store, refused(f"{DAY}-1.1", "continue"))
         retention = Retention(bodies_s=DAY_S, metadata_s=DAY_S)
-        report = store.prune(retention, now=NOON + 5 * DAY_S)
+        report = store.prune(retention, now=NOON + 5 * DAY_S, clock_is_right=True)
         assert report.owing == ((DAY, "1 parked to lis"),)
         assert store.get_body(f"{DAY}-1")
         assert [one.code for one in store.alarms()] == ["STO-011"]
@@ -145,7 +149,9 @@ class TestPrune:
         accept(store, arrival(1))
         settle(store, delivered(f"{DAY}-1.1"))
         retention = Retention(metadata_s=DAY_S)
-        assert store.prune(retention, now=NOON + 5 * DAY_S, dry_run=True).days == (DAY,)
+        assert store.prune(
+            retention, now=NOON + 5 * DAY_S, dry_run=True, clock_is_right=True
+        ).days == (DAY,)
         assert store.get_body(f"{DAY}-1")
 
     def test_nobody_waits_for_who_reads_the_day(self, store: SqliteStore) -> None:
@@ -165,7 +171,7 @@ class TestPrune:
         reader = Thread(target=read)
         reader.start()
         assert reading.wait(20)
-        report = store.prune(Retention(metadata_s=DAY_S), now=NOON + 5 * DAY_S)
+        report = store.prune(Retention(metadata_s=DAY_S), now=NOON + 5 * DAY_S, clock_is_right=True)
         assert report.days == (DAY,)
         go_on.set()
         reader.join(20)
@@ -184,10 +190,12 @@ class TestPrune:
         reader.execute("SELECT count(*) FROM messages").fetchone()
         retention = Retention(bodies_s=3 * DAY_S)
         monkeypatch.setattr(prune, "_REST_PAUSE_S", 0.0)
-        assert store.prune(retention, now=NOON + 5 * DAY_S).bodies == ()
+        assert store.prune(retention, now=NOON + 5 * DAY_S, clock_is_right=True).bodies == ()
         assert store.get_body(f"{DAY}-1")
         reader.close()
-        assert store.prune(retention, now=NOON + 5 * DAY_S + 60).bodies == (DAY,)
+        assert store.prune(retention, now=NOON + 5 * DAY_S + 60, clock_is_right=True).bodies == (
+            DAY,
+        )
 
     def test_one_day_per_run(self, store: SqliteStore) -> None:
         """A wrong clock cannot remove more than one day before someone looks."""
@@ -195,8 +203,10 @@ class TestPrune:
         commit(store, next_day(1))
         settle(store, delivered(f"{DAY}-1.1"), delivered(f"{NEXT_DAY}-1.1"))
         retention = Retention(metadata_s=DAY_S)
-        assert store.prune(retention, now=NOON + 9 * DAY_S).days == (DAY,)
-        assert store.prune(retention, now=NOON + 9 * DAY_S + 60).days == (NEXT_DAY,)
+        assert store.prune(retention, now=NOON + 9 * DAY_S, clock_is_right=True).days == (DAY,)
+        assert store.prune(retention, now=NOON + 9 * DAY_S + 60, clock_is_right=True).days == (
+            NEXT_DAY,
+        )
 
     def test_a_clock_that_jumped_stops_it(self, store: SqliteStore) -> None:
         """More than a day between two runs without a day passing: nothing is removed, an alarm."""
@@ -204,10 +214,34 @@ class TestPrune:
         settle(store, delivered(f"{DAY}-1.1"))
         retention = Retention(metadata_s=DAY_S)
         store.prune(retention, now=NOON + 60)
-        report = store.prune(retention, now=NOON + 9 * DAY_S)
-        assert "clock" in report.stopped
+        for later in (0, DAY_S, 2 * DAY_S):
+            # However often it is tried: only a person can know.
+            report = store.prune(retention, now=NOON + 9 * DAY_S + later)
+            assert "--clock-is-right" in report.stopped
+            assert report.days == ()
         assert store.get_body(f"{DAY}-1")
         assert [one.code for one in store.alarms()] == ["STO-010"]
+        shown = store.prune(retention, now=NOON + 9 * DAY_S, dry_run=True)
+        assert (shown.days, bool(shown.stopped)) == ((DAY,), True)
+        report = store.prune(retention, now=NOON + 9 * DAY_S, clock_is_right=True)
+        assert (report.days, report.stopped) == ((DAY,), "")
+        assert store.alarms() == ()
+
+    def test_a_new_store_knows_when_it_was_made(self, store: SqliteStore) -> None:
+        """The very first run is asked about the clock too."""
+        accept(store, arrival(1))
+        settle(store, delivered(f"{DAY}-1.1"))
+        assert store.prune(Retention(metadata_s=DAY_S), now=NOON + 60 * DAY_S).stopped
+        assert store.get_body(f"{DAY}-1")
+
+    def test_a_moved_clock_is_no_alarm_where_nothing_would_go(self, store: SqliteStore) -> None:
+        """Who starts the engine once a week is not asked before there is something to lose."""
+        accept(store, arrival(1))
+        settle(store, delivered(f"{DAY}-1.1"))
+        report = store.prune(Retention(metadata_s=90 * DAY_S), now=NOON + 60 * DAY_S)
+        assert (report.stopped, report.days) == ("", ())
+        assert store.alarms() == ()
+        assert store.prune(Retention(metadata_s=DAY_S), now=NOON + 60 * DAY_S).stopped
 
     @pytest.mark.parametrize(("hours", "stops"), [(24.1, False), (25.0, False), (49.0, True)])
     def test_a_nightly_run_after_a_restart_is_no_jump(
@@ -217,7 +251,7 @@ class TestPrune:
         accept(store, arrival(1))
         settle(store, delivered(f"{DAY}-1.1"))
         retention = Retention(metadata_s=2 * DAY_S)
-        store.prune(retention, now=NOON + 2 * DAY_S)
+        store.prune(retention, now=NOON + 2 * DAY_S, clock_is_right=True)
         store.close()
         again = reopen(tmp_path / "d")
         report = again.prune(retention, now=NOON + 2 * DAY_S + hours * 3600)
