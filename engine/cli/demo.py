@@ -5,16 +5,14 @@ from __future__ import annotations
 import os
 import shlex
 import signal
-import subprocess
 import sys
 import threading
-import time
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from engine.cli.demo_parts import MEDBUS, Demo, Part
 from engine.cli.settings import Settings, pass_settings
 from engine.model.errors import MedbusError
 
@@ -22,106 +20,6 @@ if TYPE_CHECKING:
     from engine.config.models.site import Site
 
 NEEDED = {"his_adt", "his_orders", "lis_results", "lis", "ward"}
-
-
-@dataclass(slots=True)
-class Part:
-    """One process of the demo."""
-
-    name: str
-    what: str
-    command: list[str]
-    running: subprocess.Popen[str] | None = None
-    is_wanted: bool = True
-    reader: threading.Thread | None = None
-
-    @property
-    def typed(self) -> str:
-        """The command as a person types it."""
-        return shlex.join(["medbus" if word == _MEDBUS else word for word in self.command])
-
-    @property
-    def is_alive(self) -> bool:
-        """Whether its process runs."""
-        return self.running is not None and self.running.poll() is None
-
-
-_MEDBUS = str(Path(sys.executable).with_name("medbus"))
-
-
-@dataclass(slots=True)
-class Demo:
-    """The processes, their logs and the person who watches."""
-
-    folder: Path
-    environ: dict[str, str]
-    parts: dict[str, Part]
-    ended: threading.Event = field(default_factory=threading.Event)
-
-    def start(self, part: Part) -> None:
-        """Start one process; its lines are shown and kept."""
-        if part.is_alive:
-            click.echo(f"{part.name} runs already")
-            return
-        part.is_wanted = True
-        part.running = subprocess.Popen(  # noqa: S603  our own commands
-            part.command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            env=self.environ,
-            start_new_session=True,  # Ctrl-C is for the demo, which stops them in order
-        )
-        part.reader = threading.Thread(
-            target=self._show, args=(part, part.running), daemon=True, name=part.name
-        )
-        part.reader.start()
-        click.echo(f"{part.name:>8} | started, process {part.running.pid}")
-
-    def stop(self, part: Part, wait_s: float = 15.0) -> None:
-        """Stop one process by its own id, in order if it lets itself be stopped so."""
-        part.is_wanted = False
-        if part.running is None or not part.is_alive:
-            return
-        part.running.send_signal(signal.SIGTERM)
-        try:
-            part.running.wait(wait_s)
-        except subprocess.TimeoutExpired:
-            part.running.kill()
-            part.running.wait()
-        click.echo(f"{part.name:>8} | stopped; start it again with: start {part.name}")
-
-    def stop_all(self) -> None:
-        """Stop the senders first, the engine last but the receivers."""
-        for name in ("his", "results", "engine", "lis", "ward"):
-            self.stop(self.parts[name])
-
-    def obey(self, line: str) -> None:
-        """Do what was typed: `stop lis`, `start lis`, `quit`."""
-        verb, _, name = line.strip().partition(" ")
-        part = self.parts.get(name)
-        if verb == "quit":
-            self.ended.set()
-        elif part is not None and verb == "stop":
-            self.stop(part)
-        elif part is not None and verb == "start":
-            self.start(part)
-        elif verb:
-            click.echo(f"type: stop NAME, start NAME or quit; names: {', '.join(self.parts)}")
-
-    def _show(self, part: Part, running: subprocess.Popen[str]) -> None:
-        assert running.stdout is not None
-        with (self.folder / "logs" / f"{part.name}.log").open("a") as log:
-            for line in running.stdout:
-                log.write(line)
-                log.flush()
-                click.echo(f"{part.name:>8} | {line.rstrip()}")
-        code = running.wait()
-        if part.is_wanted and not self.ended.is_set():
-            click.echo(
-                f"{part.name:>8} | ended with {code}; start it again with: start {part.name}"
-            )
 
 
 def _parts(settings: Settings, site: Site, rate: float) -> dict[str, Part]:
@@ -141,10 +39,10 @@ def _parts(settings: Settings, site: Site, rate: float) -> dict[str, Part]:
         (
             "lis",
             "laboratory, receives admissions and orders",
-            [_MEDBUS, "listen", target_of("lis")],
+            [MEDBUS, "listen", target_of("lis")],
         ),
-        ("ward", "ward system, receives results", [_MEDBUS, "listen", target_of("ward")]),
-        ("engine", "medbus", [_MEDBUS, "run", *here]),
+        ("ward", "ward system, receives results", [MEDBUS, "listen", target_of("ward")]),
+        ("engine", "medbus", [MEDBUS, "run", *here]),
         (
             "his",
             "HIS, sends admissions and orders, logs every ack",
@@ -170,32 +68,16 @@ def _prepare(settings: Settings, folder: Path) -> dict[str, str]:
     shown = {
         "MEDBUS_DATA": str(folder / "data"),
         "MEDBUS_ARCHIVE": str(folder / "archive"),
-        "PATH": f"{Path(_MEDBUS).parent}:{os.environ.get('PATH', '')}",
+        "PATH": f"{Path(MEDBUS).parent}:{os.environ.get('PATH', '')}",
         "PYTHONUNBUFFERED": "1",
     }
     # Ports of one's own, and whatever else this site was told by the environment.
     told = {name: os.environ[name] for name in sorted(os.environ) if name.startswith("MEDBUS_")}
     exported = {**told, **shown}
     lines = [f"export {name}={shlex.quote(exported[name])}" for name in exported if name != "PATH"]
-    lines.append(f'export PATH={shlex.quote(str(Path(_MEDBUS).parent))}:"$PATH"')
+    lines.append(f'export PATH={shlex.quote(str(Path(MEDBUS).parent))}:"$PATH"')
     (folder / "activate").write_text("\n".join(lines) + "\n")
     return {**os.environ, **shown}
-
-
-def _wait_for_doors(engine: Part, site: Site) -> None:
-    """Wait until the engine listens, so that the senders' first lines are acks."""
-    import socket
-
-    host, port = site.inbound["his_adt"].mllp.listen
-    for _ in range(200):
-        if not engine.is_alive:
-            return
-        try:
-            socket.create_connection((host, port), timeout=1).close()
-        except OSError:
-            time.sleep(0.1)
-        else:
-            return
 
 
 def _greet(demo: Demo, folder: Path) -> None:
@@ -248,20 +130,24 @@ def demo(settings: Settings, *, folder: Path, rate: float, seconds: float) -> No
     signal.signal(signal.SIGTERM, lambda *_: running.ended.set())
     try:
         for part in running.parts.values():
+            if running.ended.is_set():
+                break
             running.start(part)
             if part.name == "engine":
-                _wait_for_doors(part, site)
-        _greet(running, folder)
-        if sys.stdin.isatty():
-            threading.Thread(target=_read_typed, args=(running,), daemon=True).start()
-        running.ended.wait(seconds or None)
+                running.wait_for_engine()
+        else:
+            _greet(running, folder)
+            threading.Thread(target=running.read_typed, daemon=True).start()
+            running.ended.wait(seconds or None)
     except KeyboardInterrupt:
         click.echo("\nstopping")
     finally:
         running.ended.set()
         running.stop_all()
-
-
-def _read_typed(running: Demo) -> None:
-    for line in sys.stdin:
-        running.obey(line)
+    if running.has_failed:
+        raise MedbusError(
+            "the engine of the demo did not start, or ended by itself",
+            code="RUN-063",
+            where=str(folder / "logs" / "engine.log"),
+            fix="its last lines above say why",
+        )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,18 +20,19 @@ PORTS = ("HIS_ADT", "HIS_ORDERS", "LIS_RESULTS", "LIS", "WARD", "HTTP")
 class Demo:
     """A running demo and what it has printed."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, **environ: str) -> None:
         self.folder = folder
         self.environ = {
             **os.environ,
             **{f"MEDBUS_{name}_PORT": str(free_port()) for name in PORTS},
+            **environ,
         }
         self._log = (folder / "demo.log").open("wb")
         self.running = subprocess.Popen(
             [MEDBUS, "demo", "--folder", str(folder / "demo"), "--rate", "10"],
             cwd=ROOT,
             env=self.environ,
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE,
             stdout=self._log,
             stderr=self._log,
         )
@@ -42,6 +44,12 @@ class Demo:
     def wait_for(self, pattern: str) -> None:
         """Wait until *pattern* has been printed."""
         wait_until(lambda: re.search(pattern, self.text(), re.MULTILINE), 30, pattern)
+
+    def type(self, line: str) -> None:
+        """Give the demo a line on its standard input, which is no terminal."""
+        assert self.running.stdin is not None
+        self.running.stdin.write(f"{line}\n".encode())
+        self.running.stdin.flush()
 
     def command(self, words: str) -> subprocess.CompletedProcess[str]:
         """Run a command in a terminal that was pointed to the demo by its `activate` file."""
@@ -100,3 +108,44 @@ def test_demo_goes_on_without_its_laboratory(demo: Demo) -> None:
     pending = re.search(r"^lis +\S+ +(\d+)", demo.command("status").stdout, re.MULTILINE)
     assert pending
     assert int(pending[1]) > 0
+
+
+def test_demo_obeys_a_pipe(demo: Demo) -> None:
+    """Commands that come through a pipe are obeyed as typed ones; `quit` ends all with 0."""
+    demo.wait_for(r"lis \| .*ADT\^A01")
+    demo.type("stop lis")
+    demo.wait_for(r"lis \| stopped; start it again with: start lis")
+    demo.type("start lis")
+    wait_until(lambda: demo.text().count("lis | started") == 2, 30, "the laboratory again")
+    demo.type("stop everything")
+    demo.wait_for("type: stop NAME, start NAME or quit")
+    demo.type("quit")
+    assert demo.running.wait(60) == 0
+
+
+def test_demo_outlives_a_killed_engine(demo: Demo) -> None:
+    """An engine killed by somebody is an experiment: the demo waits until it is started again."""
+    demo.wait_for(r"his \| .*his_adt .*<- AA")
+    os.kill(demo.pid_of("engine"), 9)
+    demo.wait_for(r"engine \| ended with -9; start it again with: start engine")
+    before = demo.text().count("<- AA")
+    demo.type("start engine")
+    wait_until(lambda: demo.text().count("<- AA") > before + 5, 30, "the HIS gets AA again")
+
+
+def test_demo_stops_where_its_engine_cannot_start(tmp_path: Path) -> None:
+    """With an engine that gives up, the demo says so, starts no senders, and exits with 1."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        broken = Demo(tmp_path, MEDBUS_HIS_ADT_PORT=str(port))
+        try:
+            assert broken.running.wait(60) == 1
+        finally:
+            if broken.running.poll() is None:
+                broken.end()
+    assert "is another program using that port?" in broken.text()
+    assert "RUN-063 the engine of the demo " in broken.text()
+    assert "his | started" not in broken.text()
+    assert "lis | stopped" in broken.text()
