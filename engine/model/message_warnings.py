@@ -6,6 +6,9 @@ Rules of this file: programs and metrics get the word, people the meaning.
 
 from __future__ import annotations
 
+#: said by the store, which alone knows what came before
+SAME_ID_OTHER_BYTES = "same_id_other_bytes"
+
 MEANINGS = {
     "bom": "a byte order mark stands before MSH",
     "leading_white_space": "blanks or empty lines stand before MSH",
@@ -16,6 +19,7 @@ MEANINGS = {
     "charset_unknown": "MSH-18 names a character set that nobody knows",
     "charset_suspect": "MSH-18 names a one-byte character set, but the bytes are good UTF-8",
     "charset_fallback": "the bytes do not fit the character set that was declared or expected",
+    SAME_ID_OTHER_BYTES: "an earlier message of this sender has the same MSH-10 and other bytes",
     "validation": "a validate step found violations and let the message go on",
     "deid_soft_hit": "de-identification took words out of free text; look whether they were all",
 }

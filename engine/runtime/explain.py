@@ -26,6 +26,8 @@ from engine.store.interface import MessageFilter
 
 #: earlier deliveries looked at to find what holds one
 _MOST_BLOCKERS = 1000
+#: held merges followed from one to the next
+_MOST_LINKS = 10
 
 
 def trace(desk: Desk, message: StoredMessage) -> View:
@@ -156,9 +158,7 @@ def _tell_delivery(desk: Desk, message: StoredMessage, delivery: StoredDelivery)
     if delivery.settled_at:
         told += f" {(show_at(delivery.settled_at, zone) or '')[:19].replace('T', ' ')}"
     if delivery.state is DeliveryState.HELD:
-        blocker = find_blocker(desk, delivery)
-        if blocker is not None:
-            told += f" behind {blocker.delivery_id}, {blocker.state}: {note_of(blocker)}"
+        told += _tell_blockers(desk, delivery)
     if delivery.state is DeliveryState.EXPIRED:
         told += f", {_tell_expiry(desk, message, delivery)}"
     note = note_of(delivery)
@@ -185,6 +185,23 @@ def _tell_expiry(desk: Desk, message: StoredMessage, delivery: StoredDelivery) -
     how = " ".join(filter(None, (str(last.outcome), last.code)))
     why = f", {last.detail}" if last.detail else ""
     return f"{told}; the last of {delivery.attempts} tries: {how}{why}"
+
+
+def _tell_blockers(desk: Desk, held: StoredDelivery) -> str:
+    """Return what *held* waits behind; through merges, up to the one that needs a person."""
+    between: list[str] = []
+    blocker = find_blocker(desk, held)
+    while (
+        blocker is not None and blocker.state is DeliveryState.HELD and len(between) < _MOST_LINKS
+    ):
+        between.append(blocker.delivery_id)
+        blocker = find_blocker(desk, blocker)
+    by_way = f", by way of {', '.join(between)}" if between else ""
+    if blocker is None:
+        return f" behind {between[-1]}" if between else ""
+    told = f" behind {blocker.delivery_id}, {blocker.state}"
+    note = note_of(blocker)
+    return f"{told}: {note}{by_way}" if note else f"{told}{by_way}"
 
 
 def find_blocker(desk: Desk, held: StoredDelivery) -> StoredDelivery | None:

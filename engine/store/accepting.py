@@ -8,9 +8,11 @@ time, table by table.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from engine.model.errors import MedbusError
+from engine.model.message_warnings import SAME_ID_OTHER_BYTES
 from engine.model.records import Accepted, Arrival, NewDelivery
 from engine.model.states import DeliveryState, MessageState
 from engine.store.core import Core, Transaction
@@ -91,6 +93,8 @@ class Intake:
                 first, other_bytes = self._seen.find_first(arrival, identity, content, self._fresh)
         if first is not None:
             state, identity = MessageState.DUPLICATE, None
+        if other_bytes:
+            arrival = replace(arrival, warnings=(*arrival.warnings, SAME_ID_OTHER_BYTES))
         transaction = self._transaction
         transaction.seq += 1
         seq = transaction.seq

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from engine.model.errors import Conflict, Fenced, MedbusError, NotFound, StoreFull
+from engine.model.message_warnings import SAME_ID_OTHER_BYTES
 from engine.model.records import (
     Accepted,
     Arrival,
@@ -105,6 +107,8 @@ class MemoryCommits(MemoryReads):
             first, other_bytes = self._find_first(arrival)
         if first is not None:
             state = MessageState.DUPLICATE
+        if other_bytes:
+            arrival = replace(arrival, warnings=(*arrival.warnings, SAME_ID_OTHER_BYTES))
         self._seq += 1
         message = Message(
             arrival,

@@ -46,6 +46,22 @@ def test_a_failed_step_is_rerun_under_todays_configuration(site: Site) -> None:
     ]
 
 
+def test_who_waits_behind_merges_hears_of_the_one_that_needs_a_person(site: Site) -> None:
+    """If this failed, `why` would name a delivery that waits itself, and nobody could act on it."""
+    site.receiver.answer = lambda body: "AR" if b"|C1|" in body else "AA"
+    site.start()
+    merge = adt("C2", "8", trigger="A40", more="MRG|7^^^H^MR\r")
+    assert site.send(adt("C1", "7"), merge, adt("C3", "8")) == ["AA"] * 3
+    site.wait(lambda: site.outbound()["held"] == 2)
+    parked, merged = (
+        site.json("messages", "--control-id", name)["items"][0]["deliveries"][0]["delivery_id"]
+        for name in ("C1", "C2")
+    )
+    why = site.json("why", "--control-id", "C3", "--to", "lis")["items"][0]["why"]
+    assert f"held behind {parked}, parked: nack" in why
+    assert why.endswith(f", by way of {merged}")
+
+
 def test_a_bad_site_changes_nothing_and_a_good_one_switches_without_loss(site: Site) -> None:
     """If this failed, a typing error in YAML could stop a running hospital interface."""
     site.start()

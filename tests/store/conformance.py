@@ -233,6 +233,8 @@ class DuplicateConformance:
         (answer,) = accept(store, arrival(2, control_id="C1"))
         assert answer.state is MessageState.ACCEPTED
         assert answer.same_id_other_bytes
+        told = store.get_message(answer.message_id).warnings
+        assert told == ("same_id_other_bytes",)
 
     def test_rejected_ones_and_replays_do_not_count(self, store: Store) -> None:
         """A resend after a rejection is tried anew; so is one that was only replayed."""

@@ -140,7 +140,8 @@ class Outbound(Model):
     on_park: Literal["hold_key", "continue", "halt"] = Field(
         "continue",
         description="Behind a parked one: hold_key (default with order_by) holds the same key, "
-        "continue (default without) lets all pass, halt stops the lane.",
+        "continue (default without) lets all pass, halt stops the lane. What is parked keeps what "
+        "it was parked with.",
     )
     expire_after: Annotated[
         Duration | None,
