@@ -134,6 +134,12 @@ class KeyRing:
         """Return whether the key is still there."""
         return f"day/{day}/{purpose}" in self._wrapped
 
+    def days(self) -> frozenset[str]:
+        """Return the days that have keys of any purpose."""
+        with self._lock:
+            names = [name.split("/") for name in self._wrapped]
+        return frozenset(parts[1] for parts in names if parts[0] == "day")
+
     def drop_day(self, day: str, purpose: str) -> None:
         """Destroy a day's key; durable on return."""
         with self._lock:

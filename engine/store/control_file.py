@@ -24,7 +24,7 @@ from engine.store.schema import CONTROL_MIGRATIONS, migrate
 from engine.store.sqlite import Connection, SqliteError, describe, open_writer
 
 NAME = "control.db"
-_HEAD_FILE = "audit.head"
+HEAD_FILE = "audit.head"
 #: a value sealed with the key ring the store was made with
 _KEY_CHECK = "key_check"
 _KEY_PLACE = b"v1|settings|key_check"
@@ -43,7 +43,7 @@ class ControlFile:
         self._translate = translate
         self.path = folder / NAME
         self._keys = keys
-        self._head_path = keys.folder / _HEAD_FILE
+        self._head_path = keys.folder / HEAD_FILE
         try:
             self._connection = open_writer(self.path)
             try:

@@ -27,6 +27,7 @@ from engine.store.readers import Readers
 from engine.store.ready import Ready
 from engine.store.records import StoreAlarm
 from engine.store.reserve import Reserve
+from engine.store.room import Room
 from engine.store.settings import StoreSettings
 from engine.store.sqlite import (
     Connection,
@@ -39,7 +40,6 @@ from engine.store.sqlite import (
 from engine.store.term_index import Tail, load_tail
 from engine.store.vault_place import VaultPlace
 
-_GIB = 1 << 30
 #: what a commit writes besides its rows: index pages, ledger, headers
 _COMMIT_OVERHEAD_BYTES = 64_000
 #: the code of what concerns a damaged old file
@@ -111,9 +111,8 @@ class Core:
         #: chores that found no room
         self._postponed: dict[str, Callable[[], bool]] = {}
         self._memory_lock = threading.Lock()
-        space = os.statvfs(folder)
-        self._disk_bytes = space.f_blocks * space.f_frsize
-        self._reserve = Reserve(folder, min(settings.reserve_bytes, self._disk_bytes // 32))
+        self._room = Room(folder, settings)
+        self._reserve = Reserve(folder, min(settings.reserve_bytes, self._room.disk_bytes // 32))
         self._wake: Callable[[], None] = lambda: None
 
     # -- transactions --------------------------------------------------------------------------
@@ -162,7 +161,7 @@ class Core:
         self.drop_alarm(f"locked {file.day}")
         file.wal_bytes += transaction.size_bytes + _COMMIT_OVERHEAD_BYTES
         # A checkpoint may need as much room again as the log has: on a small disk it comes sooner.
-        if file.wal_bytes > min(self.settings.checkpoint_bytes, self._disk_bytes // 32):
+        if file.wal_bytes > min(self.settings.checkpoint_bytes, self._room.disk_bytes // 32):
             self.add_chore(f"checkpoint {file.day}", lambda: self._checkpoint(file.day))
 
     def _undo(self, day: str, transaction: Transaction) -> None:
@@ -279,8 +278,9 @@ class Core:
 
     def alarms(self) -> tuple[StoreAlarm, ...]:
         """Return the alarms that stand."""
+        full = self._room.alarm()
         with self._memory_lock:
-            return tuple(self._alarms.values())
+            return (*self._alarms.values(), *filter(None, (full,)))
 
     def set_wake(self, wake: Callable[[], None]) -> None:
         """Call *wake* when there is a new chore."""
@@ -323,13 +323,9 @@ class Core:
 
     def has_room(self, file: DayFile) -> bool:
         """Return whether arrivals may be stored; settlements have the rest to themselves."""
-        space = os.statvfs(self.folder)
-        free = space.f_bavail * space.f_frsize
-        settings, disk = self.settings, self._disk_bytes
-        least = min(settings.min_free_bytes, disk * settings.max_free_share)
-        if free < max(least, min(disk * settings.min_free_share, 5 * _GIB)):
+        if self._room.free_bytes() < self._room.least_bytes:
             return False
-        limit = settings.max_day_bytes
+        limit = self.settings.max_day_bytes
         if limit:
             (pages,) = file.connection.execute("PRAGMA page_count").fetchone()
             (size,) = file.connection.execute("PRAGMA page_size").fetchone()

@@ -47,7 +47,14 @@ from engine.store.seen import Seen
 from engine.store.settings import StoreSettings
 from engine.store.slices import run_to_end
 from engine.store.sqlite import driver_text
-from engine.store.startup import load_days, open_keys, refuse_missing_wal, resume_followers
+from engine.store.startup import (
+    load_days,
+    open_keys,
+    refuse_missing_control,
+    refuse_missing_wal,
+    resume_followers,
+    tell_missing_days,
+)
 from engine.store.tokens import Tokens
 
 _KNOWN_OUTBOUNDS = "known_outbounds"
@@ -74,6 +81,7 @@ class SqliteStore:
             self.keys = open_keys(folder)
             self._core = Core(folder, self.keys, self._lock, self._settings)
             refuse_missing_wal(self._core)
+            refuse_missing_control(folder, self.keys)
             self._control = ControlFile(
                 folder, self.keys, self._core.failpoint, self._core.translate
             )
@@ -116,6 +124,7 @@ class SqliteStore:
             if operation.verb is not OperationVerb.REPLAY:
                 run_to_end(self._operating.resume(operation))
         self._pruning.finish_cut_short()
+        tell_missing_days(core)
 
     # -- writer's thread: commits --------------------------------------------------------------
 

@@ -12,12 +12,14 @@ from pathlib import Path
 from engine.model.errors import MedbusError, Sealed
 from engine.model.states import DeliveryState
 from engine.security.keyring import KeyRing
+from engine.store.control_file import HEAD_FILE
 from engine.store.control_file import NAME as CONTROL_NAME
 from engine.store.core import Core
 from engine.store.depths import OWED
 from engine.store.followers import Followers
 from engine.store.holding import Halt, split_keys
 from engine.store.ids import delivery_id
+from engine.store.records import StoreAlarm
 from engine.store.schema import DAY_MIGRATIONS
 from engine.store.sqlite import Connection, Failure, SqliteError, describe, failure_of, quick_check
 
@@ -71,6 +73,43 @@ def refuse_missing_wal(core: Core) -> None:
                 where=str(path) + "-wal",
                 fix="bring it back, or restore the data folder from a backup; to go on without"
                 " what it held, remove the file 'running' in the data folder",
+            )
+
+
+def refuse_missing_control(folder: Path, keys: KeyRing) -> None:
+    """
+    Refuse when the key ring has seen an audit record and control.db is not there.
+
+    Raises:
+        MedbusError: with the way back.
+    """
+    path, head = folder / CONTROL_NAME, keys.folder / HEAD_FILE
+    if head.exists() and (not path.exists() or not path.stat().st_size):
+        raise MedbusError(
+            "control.db is gone; it held the audit records, pauses and configurations",
+            code="STO-014",
+            where=str(path),
+            fix="restore the data folder from a backup; to go on without what it held, remove"
+            " keys/audit.head",
+        )
+
+
+def tell_missing_days(core: Core) -> None:
+    """Raise an alarm for every day that has keys and no file; a prune drops both."""
+    days = core.keys.days()
+    # The newest may have been in the making when the engine was killed, or copied.
+    for day in sorted(days - {max(days, default="")}):
+        path = core.files.path(day)
+        if not path.exists():
+            core.set_alarm(
+                f"missing {day}",
+                StoreAlarm(
+                    "STO-015",
+                    f"the file of {day} is missing: what it owes is in no queue",
+                    where=str(path),
+                    fix="restore it from a backup and restart; to go on without what it held,"
+                    " make an empty file of that name, and restart",
+                ),
             )
 
 

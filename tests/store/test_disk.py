@@ -192,9 +192,13 @@ def test_below_the_watermark_arrivals_are_refused_and_come_back(tmp_path: Path) 
     first, second = store.commit([arrival(2), delivered(f"{DAY}-1.1")])
     assert isinstance(first, StoreFull)
     assert getattr(second, "ok", False)
+    [alarm] = store.alarms()
+    assert alarm.code == "STO-013"
+    assert "senders get AE" in alarm.what
     store.close()
     store = SqliteStore(tmp_path / "d", settings=SETTINGS)
     assert isinstance(commit(store, arrival(2))[0], Accepted)
+    assert store.alarms() == ()
     store.close()
 
 
@@ -385,6 +389,49 @@ def test_a_damaged_current_file_is_refused(folder: Path, name: str) -> None:
     path.write_bytes(b"this is no database" * 1000)
     with pytest.raises(MedbusError, match="backup"):
         SqliteStore(folder, settings=SETTINGS)
+
+
+def test_a_lost_day_file_is_told(folder: Path) -> None:
+    """A day's file that was removed is an alarm with two ways back; a pruned day is none."""
+    store = SqliteStore(folder, settings=SETTINGS)
+    accept(store, arrival(1, day=NEXT_DAY))
+    store.close()
+    path = day_file(folder)
+    kept = path.read_bytes()
+    path.unlink()
+    store = SqliteStore(folder, settings=SETTINGS)
+    [alarm] = store.alarms()
+    assert alarm.code == "STO-015"
+    assert alarm.where == str(path)
+    store.close()
+    path.touch()
+    store = SqliteStore(folder, settings=SETTINGS)
+    assert store.alarms() == ()
+    store.close()
+    path.write_bytes(kept)
+    store = SqliteStore(folder, settings=SETTINGS)
+    assert store.alarms() == ()
+    assert len(due(store)) == 3
+    store.close()
+
+
+@pytest.mark.parametrize("is_empty", [False, True])
+def test_a_lost_control_db_is_refused(folder: Path, is_empty: bool) -> None:
+    """control.db gone or cut to nothing is refused, unless its loss is accepted by a person."""
+    store = SqliteStore(folder, settings=SETTINGS)
+    store.audit(AuditRecord(0, 1.0, "nurse", "pause", "lis"))
+    store.close()
+    for path in folder.glob("control.db*"):
+        path.unlink()
+    if is_empty:
+        (folder / "control.db").touch()
+    with pytest.raises(MedbusError, match=r"audit\.head") as caught:
+        SqliteStore(folder, settings=SETTINGS)
+    assert caught.value.code == "STO-014"
+    (folder / "keys" / "audit.head").unlink()
+    store = SqliteStore(folder, settings=SETTINGS)
+    assert len(due(store)) == 3
+    store.close()
 
 
 def test_a_lost_wal_is_refused(tmp_path: Path) -> None:
