@@ -79,6 +79,12 @@ class Usage(MedbusError):
     code = "RUN-008"
 
 
+class Stopping(MedbusError):
+    """The engine stops; an action on deliveries that was begun goes on at its next start."""
+
+    code = "RUN-010"
+
+
 class Forbidden(MedbusError):
     """This user may not do that; medbus.yaml names who may."""
 

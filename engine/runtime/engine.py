@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
-from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -22,6 +21,7 @@ from engine.intake.budget import Budget
 from engine.intake.channel import IntakeSeams
 from engine.model.errors import MedbusError
 from engine.runtime.alarms import AlarmBoard
+from engine.runtime.asking import Asking
 from engine.runtime.clock import SystemClock
 from engine.runtime.configuration import Configuration
 from engine.runtime.control_socket import ControlServer
@@ -99,7 +99,8 @@ class Engine:
         self.doors = Doors(
             self._seams(zone), site_folder=site_folder, budget=self.budget, respond=self._respond
         )
-        access = WriterAccess(store, self.writer, loop.call_soon_threadsafe)
+        self._asking = Asking()
+        access = WriterAccess(store, self.writer, loop.call_soon_threadsafe, self._asking)
         self.desk = Desk(
             site_folder, data_folder, access, keys, self.clock, self.workers, configuration, self
         )
@@ -240,6 +241,8 @@ class Engine:
 
     async def close_outer(self) -> None:
         """Close what is not about messages."""
+        # First: a thread that waits for the writer or the loop would keep the process for ever.
+        self._asking.end()
         await self.control.stop()
         if self._http is not None:
             await self._http.stop()
@@ -272,8 +275,17 @@ class Engine:
 
     def on_loop(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """Run a coroutine on the loop from another thread, and wait for its result."""
-        future: Future[T] = asyncio.run_coroutine_threadsafe(work(), self._loop)
-        return future.result()
+
+        async def run(done: Callable[[Any], None]) -> None:
+            try:
+                done(await work())
+            except Exception as error:  # noqa: BLE001  it belongs to who asked, who is told
+                done(error)
+
+        answer: T = self._asking.ask(
+            lambda done: asyncio.run_coroutine_threadsafe(run(done), self._loop)
+        )
+        return answer
 
     def _look(self, function: Callable[[], T]) -> T:
         async def run() -> T:

@@ -16,7 +16,7 @@ from typing import Any
 from engine.hl7.errors import Hl7Error
 from engine.hl7.header import parse_header
 from engine.hl7.message import Message
-from engine.model.errors import Fenced, MedbusError, NotFound
+from engine.model.errors import Fenced, MedbusError, NotFound, Stopping
 from engine.model.records import (
     Arrival,
     NewDelivery,
@@ -128,7 +128,7 @@ def _commit_all(desk: Desk, operation: Operation, made: Plan) -> View:
         try:
             arrival = build_arrival(desk, desk.store.get_message(message_id), made, operation)
             accepted = desk.access.commit(arrival)
-        except Fenced:
+        except (Fenced, Stopping):
             raise
         except (MedbusError, Hl7Error) as error:
             failed.append({"id": message_id, "reason": str(error)})

@@ -7,10 +7,10 @@ Rules of this file: both block; neither may be called on the loop's thread.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from concurrent.futures import Future
 from typing import Any, Protocol, TypeVar
 
 from engine.model.errors import MedbusError
+from engine.runtime.asking import Asking
 from engine.store.interface import Operation, OperationReport, Result, Store, Work
 from engine.store.writer import Writer
 
@@ -75,14 +75,20 @@ class WriterAccess:
 
     Args:
         on_loop: runs a function on the loop, from any thread.
+        asking: where the threads wait.
     """
 
     def __init__(
-        self, store: Store, writer: Writer, on_loop: Callable[[Callable[[], None]], object]
+        self,
+        store: Store,
+        writer: Writer,
+        on_loop: Callable[[Callable[[], None]], object],
+        asking: Asking,
     ) -> None:
         self.store = store
         self._writer = writer
         self._on_loop = on_loop
+        self._asking = asking
 
     def write(self, function: Callable[[Store], T]) -> T:
         """Run *function* on the writer's thread."""
@@ -104,16 +110,7 @@ class WriterAccess:
         return _result(self._ask(lambda done: self._writer.submit(work, done)))
 
     def _ask(self, ask: Callable[[Callable[[Any], None]], None]) -> Any:
-        answered: Future[Any] = Future()
-
-        def done(answer: object) -> None:
-            if isinstance(answer, BaseException):
-                answered.set_exception(answer)
-            else:
-                answered.set_result(answer)
-
-        self._on_loop(lambda: ask(done))
-        return answered.result()
+        return self._asking.ask(lambda done: self._on_loop(lambda: ask(done)))
 
 
 def _result(answer: Result | MedbusError) -> Result:

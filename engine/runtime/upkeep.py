@@ -15,6 +15,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from engine.model.errors import Stopping
 from engine.runtime import house
 from engine.runtime.alarms import Alarm, Facts, find_alarms
 from engine.runtime.certificates import find_expiries
@@ -83,6 +84,8 @@ class Upkeep:
     def _guarded(self, duty: Callable[[], object]) -> None:
         try:
             duty()
+        except Stopping:
+            pass
         except Exception as error:
             # The next second must come, whatever happened in this one.
             log.error("upkeep could not do its duty", exc_info=error)

@@ -15,7 +15,7 @@ from collections.abc import Callable, Generator, Iterable, Sequence
 from queue import Empty, SimpleQueue
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 
-from engine.model.errors import Fenced, MedbusError
+from engine.model.errors import Fenced, MedbusError, Stopping
 from engine.model.records import Arrival, Settlement
 from engine.store.interface import Operation, OperationReport, Result, Store, Work
 
@@ -111,6 +111,7 @@ class Writer:
         """
         Commit what was submitted, end the thread, and return whether it ended in time.
 
+        Long writes are left where they are, and their callers hear that the engine stops.
         Callbacks still go through *deliver*. The store is not closed.
         """
         self._stopping = True
@@ -131,7 +132,8 @@ class Writer:
             batch = self._take(block=idle and not self._stopping)
             if batch:
                 self._do(batch)
-            elif self._stopping and not self._long:
+            elif self._stopping:
+                self._leave_long()
                 return
             if self._fenced is None:
                 self._guard(self._turn)
@@ -139,6 +141,13 @@ class Writer:
                 self._more = False
                 while self._long:
                     self._answer([(self._long.popleft()[1], self._fenced, 0)])
+
+    def _leave_long(self) -> None:
+        """Leave long writes between two slices: the store goes on with them when it is opened."""
+        while self._long:
+            generator, done = self._long.popleft()
+            generator.close()
+            self._answer([(done, Stopping(), 0)])
 
     def _take(self, *, block: bool) -> list[_Entry]:
         """Return the next call or operation alone, or as many works as one commit takes."""

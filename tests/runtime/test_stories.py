@@ -135,6 +135,31 @@ def test_sigterm_under_load_answers_what_was_taken_and_exits_0(site: Site) -> No
     assert len(got) == len(set(got)), "a clean stop sends nothing twice"
 
 
+def test_a_stop_right_after_the_start_ends_the_process(site: Site) -> None:
+    """If this failed, upkeep that meets a stop would keep the process for ever."""
+    for _ in range(3):
+        site.start()
+        assert site.stop() == 0
+
+
+def test_a_replay_that_meets_a_stop_goes_on_at_the_next_start(site: Site) -> None:
+    """If this failed, a stop would wait for a long replay, or half of it would be lost."""
+    ids = [f"C{n}" for n in range(300)]
+    site.start()
+    site.send(*(adt(name, name) for name in ids))
+    site.wait(lambda: len(site.receiver.got) == len(ids) and site.outbound()["pending"] == 0)
+    site.receiver.got.clear()
+    words = ("--as", "received", "--outbound", "lis", "--reason", "x", "--yes", str(len(ids)))
+    replay = threading.Thread(target=site.run, args=("replay", *words))
+    replay.start()
+    site.wait(lambda: site.receiver.got)
+    assert site.stop() == 0
+    replay.join()
+    site.restart()
+    site.wait(lambda: len(site.receiver.got) >= len(ids) and site.outbound()["pending"] == 0)
+    assert sorted(site.receiver.ids()) == sorted(ids)
+
+
 def _load_until(site: Site, end: object, life: int) -> list[str]:
     """Send from four connections while *end* runs in the middle; return the ids acked AA."""
     port, acked, enough = site.port(), list[str](), threading.Event()

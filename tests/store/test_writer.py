@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from engine.model.errors import Conflict, Fenced
+from engine.model.errors import Conflict, Fenced, Stopping
 from engine.model.records import Accepted
 from engine.store.interface import Store
 from engine.store.memory_store import MemoryStore
@@ -233,6 +233,26 @@ def test_stop_commits_what_was_submitted(loop: Loop) -> None:
     assert writer.stop()
     loop.run_until(lambda: len(answers) == 2000)
     assert store.counts().seq == 1999
+
+
+def test_stop_leaves_a_long_write_between_two_slices(loop: Loop) -> None:
+    """If this failed, a stop would wait for a prune or a release of a million to end."""
+    store = MemoryStore()
+    writer = Writer(store, deliver=loop.calls.put, on_fence=loop.fences.append)
+    began = threading.Event()
+
+    def endless(_: Store) -> Any:
+        while True:
+            began.set()
+            yield
+
+    answers: list[object] = []
+    writer.start()
+    writer.run(endless, answers.append)
+    assert began.wait(10)
+    assert writer.stop()
+    loop.run_until(lambda: bool(answers))
+    assert isinstance(answers[0], Stopping)
 
 
 def test_a_long_write_that_cannot_begin_is_told(loop: Loop) -> None:
