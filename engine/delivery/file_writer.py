@@ -22,6 +22,7 @@ from engine.delivery.settlement import (
     decide_on_written,
 )
 from engine.model.states import AttemptOutcome
+from engine.security.folders import make_folder
 
 if TYPE_CHECKING:
     from engine.delivery.channel import OutboundChannel
@@ -51,7 +52,7 @@ def write_file(directory: Path, name: str, body: bytes, *, temporary: str) -> Pa
     """
     if not name or name.startswith(".") or "/" in name or "\0" in name:
         raise Unwritable("the file name is empty, begins with a dot or holds a slash")
-    directory.mkdir(mode=0o750, parents=True, exist_ok=True)
+    make_folder(directory, 0o750)
     unfinished = directory / f".{temporary}.tmp"
     try:
         with open(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o640), "wb") as file:

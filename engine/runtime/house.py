@@ -8,6 +8,7 @@ from pathlib import Path
 from engine.model.errors import Conflict, MedbusError
 from engine.runtime.desk import Desk
 from engine.runtime.views import View
+from engine.security.folders import make_folder
 from engine.security.keyring import MASTER_FILE
 from engine.store.interface import PruneReport, Retention
 
@@ -41,7 +42,7 @@ def backup(desk: Desk, folder_name: str, *, with_keys: bool) -> View:
     if folder.exists() and any(folder.iterdir()):
         raise Conflict(f"{folder} is not empty", fix="name a new folder")
     try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_folder(folder, 0o700)
         desk.store.backup(folder)
         if with_keys:
             shutil.copy2(desk.keys.folder / MASTER_FILE, folder / "keys" / MASTER_FILE)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from engine.config.models.site import Site
 from engine.model.errors import Fenced, MedbusError
+from engine.security.folders import make_folder
 from engine.security.keyring import MASTER_FILE, KeyRing
 from engine.store.settings import StoreSettings
 from engine.store.sqlite_store import SqliteStore
@@ -28,7 +29,7 @@ def open_store(data_folder: Path, site: Site) -> SqliteStore:
     window = max((model.settle_window for model in site.outbound.values()), default=1)
     has_keys = KeyRing.exists(data_folder / KEYS_FOLDER)
     try:
-        data_folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_folder(data_folder, 0o700)
         store = SqliteStore(data_folder, settings=StoreSettings(settle_window=window))
     except OSError as error:
         if error.errno == errno.EIO:

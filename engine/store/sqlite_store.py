@@ -9,6 +9,7 @@ from pathlib import Path
 from engine.deid.vault import Vault
 from engine.model.errors import MedbusError
 from engine.model.records import DueDelivery, StoredDelivery, StoredMessage
+from engine.security.folders import make_folder
 from engine.store.backup import backup
 from engine.store.committing import Committing
 from engine.store.control_file import NAME as CONTROL_NAME
@@ -73,7 +74,7 @@ class SqliteStore:
 
     def __init__(self, folder: Path, *, settings: StoreSettings | None = None) -> None:
         self._settings = settings or StoreSettings()
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder, 0o700)
         self._lock = DataLock(folder)
         # Also when the process ends without close(); a kill leaves the note as it is.
         weakref.finalize(self, self._lock.forget_files)

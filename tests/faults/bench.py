@@ -164,28 +164,23 @@ def bench(folder: Path, script: Script = accept_all, **options: Any) -> Iterator
         made.close()
 
 
+def built_library(source: Path, folder: Path) -> Path:
+    """Return *source* compiled for LD_PRELOAD; without a compiler the test counts as not run."""
+    compiler = shutil.which("cc") or shutil.which("gcc")
+    if compiler is None:
+        not_run("this machine has no C compiler for the fault shim; make packages")
+    library = folder / source.with_suffix(".so").name
+    options = ["-shared", "-fPIC", "-O1", "-o", str(library), str(source), "-ldl"]
+    subprocess.run([compiler, *options], check=True)
+    return library
+
+
 class Shim:
     """Commands the preloaded shim of one engine."""
 
     def __init__(self, folder: Path) -> None:
-        compiler = shutil.which("cc") or shutil.which("gcc")
-        if compiler is None:
-            not_run("this machine has no C compiler for the fault shim; make packages")
-        self._library = folder / "shim.so"
+        self._library = built_library(SHIM_SOURCE, folder)
         self._rules = folder / "shim.rules"
-        subprocess.run(
-            [
-                compiler,
-                "-shared",
-                "-fPIC",
-                "-O1",
-                "-o",
-                str(self._library),
-                str(SHIM_SOURCE),
-                "-ldl",
-            ],
-            check=True,
-        )
 
     @property
     def environ(self) -> dict[str, str]:

@@ -20,6 +20,7 @@ from tests.store.crash_child import LATER
 LATER_DAY = "20991231"
 SETTINGS = StoreSettings(now=lambda: NOON, min_free_bytes=0, min_free_share=0.0)
 ROOT = Path(__file__).resolve().parents[2]
+fault = pytest.mark.fault
 
 
 def run_child(
@@ -73,6 +74,7 @@ def test_what_was_answered_is_stored(tmp_path: Path, failpoint: str) -> None:
     store.close()
 
 
+@fault(1, "kill -9 x10 around commits (store)", "all that was answered is there")
 def test_killed_again_and_again_nothing_is_lost(tmp_path: Path) -> None:
     """Ten kills in a row, each at another commit: all acked and settled work is still there."""
     folder = tmp_path / "d"
@@ -120,6 +122,7 @@ def test_after_a_kill_the_head_of_each_lane_is_uncertain(tmp_path: Path) -> None
     store.close()
 
 
+@fault(4, "kill -9 in rollover, in migration (store)", "opens again; nothing acked is lost")
 @pytest.mark.parametrize("failpoint", ["migration:1", "migration:2", "rollover:1", "rollover:2"])
 def test_killed_while_a_file_is_made(tmp_path: Path, failpoint: str) -> None:
     """A half-made file is made whole at the next start; messages go in as ever."""
@@ -172,6 +175,7 @@ def test_an_operation_cut_short_is_finished_at_start(tmp_path: Path, failpoint: 
     store.close()
 
 
+@fault(4, "kill -9 in prune (store)", "the day is as before or as after, never between")
 @pytest.mark.parametrize(
     "failpoint", ["prune.before_rename:1", "prune.after_rename:1", "prune.before_unlink:1"]
 )

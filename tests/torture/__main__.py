@@ -21,9 +21,9 @@ from tests.torture.machine import read_commit, read_machine
 
 #: what pytest is given; all marks are asked for by name, the long ones are left out otherwise
 PARTS = {
-    "kills": ("-m", "torture", "tests/torture/test_kills.py"),
+    "kills": ("-m", "torture or not torture", "tests/torture/test_kills.py"),
     "faults": ("-m", "not torture", "tests/faults", "tests/store/test_crashes.py"),
-    "nightly": ("-m", "torture", "tests/faults"),
+    "nightly": ("-m", "torture", "tests/faults", "tests/torture/test_soak.py"),
     "backlog": ("-m", "torture", "tests/torture/test_backlog.py"),
     "others": ("-m", "torture", "--ignore=tests/torture", "--ignore=tests/faults", "tests"),
 }

@@ -16,6 +16,8 @@ from tests.torture.engine import Engine, free_port, is_listening, torture_site, 
 ROOT = Path(__file__).parents[2]
 #: lanes of the lis plus the one lane of the ward, one send each ahead of its settlement
 DUPLICATES_PER_KILL = 5
+#: how often a kill is followed by another one while it starts
+STARTING_SHARE = 0.5
 
 
 @dataclass
@@ -23,6 +25,8 @@ class Run:
     """What happened."""
 
     kills: int = 0
+    #: of them, before it listened
+    kills_while_starting: int = 0
     recoveries_s: list[float] = field(default_factory=list)
     verdict: Verdict = field(default_factory=Verdict)
 
@@ -31,6 +35,7 @@ class Run:
         ordered = sorted(self.recoveries_s) or [0.0]
         return {
             "kills": self.kills,
+            "of them while it started": self.kills_while_starting,
             "acked": self.verdict.acked,
             "deliveries": self.verdict.delivered,
             "lost": len(self.verdict.lost),
@@ -42,7 +47,8 @@ class Run:
         }
 
 
-def _start_peer(module: str, *arguments: str) -> subprocess.Popen[bytes]:
+def start_peer(module: str, *arguments: str) -> subprocess.Popen[bytes]:
+    """Start sender or receiver as a process of its own."""
     return subprocess.Popen(
         [sys.executable, "-m", f"tests.torture.{module}", *arguments],
         cwd=ROOT,
@@ -50,7 +56,8 @@ def _start_peer(module: str, *arguments: str) -> subprocess.Popen[bytes]:
     )
 
 
-def _end_peer(peer: subprocess.Popen[bytes]) -> None:
+def end_peer(peer: subprocess.Popen[bytes]) -> None:
+    """Ask it to end; kill it when it does not."""
     peer.send_signal(signal.SIGTERM)
     try:
         peer.wait(30)
@@ -59,14 +66,29 @@ def _end_peer(peer: subprocess.Popen[bytes]) -> None:
         peer.wait()
 
 
-def run_kills(folder: Path, kills: int, seed: int = 1) -> Run:
-    """Kill the engine *kills* times under load; return what the checker says of the rest."""
+def _kill_while_starting(engine: Engine, dice: random.Random, run: Run, most: int) -> None:
+    """Kill it while it starts, now and then several times in a row."""
+    while run.kills < most and dice.random() < STARTING_SHARE:
+        engine.launch()
+        threading.Event().wait(dice.uniform(0.1, 1.3))
+        engine.kill()
+        run.kills += 1
+        run.kills_while_starting += 1
+
+
+def run_kills(folder: Path, kills: int, seed: int = 1, *, longest_s: float = 1.2) -> Run:
+    """
+    Kill the engine *kills* times under load; return what the checker says of the rest.
+
+    Args:
+        longest_s: it is killed at most so long after its start; some kills come while it starts.
+    """
     dice = random.Random(seed)
     inbound, lis, ward = free_port(), free_port(), free_port()
     engine = Engine(folder / "site", torture_site(inbound, lis, ward))
     ledgers = {name: folder / f"{name}.jsonl" for name in ("sent", "lis", "ward")}
     peers = [
-        _start_peer("receiver", "--port", str(port), "--ledger", str(ledgers[name]))
+        start_peer("receiver", "--port", str(port), "--ledger", str(ledgers[name]))
         for name, port in (("lis", lis), ("ward", ward))
     ]
     run = Run()
@@ -74,18 +96,19 @@ def run_kills(folder: Path, kills: int, seed: int = 1) -> Run:
         for port in (lis, ward):
             wait_until(lambda port=port: is_listening(port), 20, f"receiver listens on {port}")
         engine.start(inbound)
-        sender = _start_peer(
+        sender = start_peer(
             "sender", "--port", str(inbound), "--ledger", str(ledgers["sent"]), "--seed", str(seed)
         )
         try:
-            for _ in range(kills):
-                threading.Event().wait(dice.uniform(0.05, 1.2))
+            while run.kills < kills:
+                threading.Event().wait(dice.uniform(0.05, longest_s))
                 engine.kill()
                 run.kills += 1
+                _kill_while_starting(engine, dice, run, kills)
                 run.recoveries_s.append(engine.start(inbound))
             threading.Event().wait(0.5)
         finally:
-            _end_peer(sender)
+            end_peer(sender)
         engine.wait_drained(120)
         run.verdict = check_run(
             engine,
@@ -98,5 +121,5 @@ def run_kills(folder: Path, kills: int, seed: int = 1) -> Run:
         if engine.running:
             engine.kill()
         for peer in peers:
-            _end_peer(peer)
+            end_peer(peer)
     return run

@@ -12,15 +12,17 @@ from tests.torture.report import keep_figures
 from tests.torture.run import run_kills
 
 
-def test_five_kills_under_load_lose_nothing(tmp_path: Path) -> None:
-    """Killed at five random moments under load, it loses no acked message and keeps order."""
-    run = run_kills(tmp_path, kills=5, seed=7)
+@pytest.mark.fault(1, "kill -9 at random x20 under load", "I1-I10 hold")
+def test_twenty_kills_under_load_lose_nothing(tmp_path: Path) -> None:
+    """Killed at twenty random moments under load, it loses no acked message and keeps order."""
+    run = run_kills(tmp_path, kills=20, seed=7, longest_s=0.5)
     print(json.dumps(run.summary()))
     assert run.verdict.broken == []
-    assert run.kills == 5
+    assert run.kills == 20
     assert run.verdict.acked > 50, "too little load to mean anything"
 
 
+@pytest.mark.fault(1, "kill -9 at random under load, as often as asked", "I1-I10 hold")
 @pytest.mark.torture
 @pytest.mark.timeout(3600)
 def test_many_kills_under_load_lose_nothing(tmp_path: Path) -> None:
