@@ -78,6 +78,9 @@ TRANSITIONS: dict[DeliveryState, frozenset[DeliveryState]] = {
 
 FINAL_STATES = frozenset({DeliveryState.DELIVERED, DeliveryState.CANCELLED, DeliveryState.EXPIRED})
 
+#: final, and not delivered: a try that was under way may still tell how it ended
+TAKEN_OUT = frozenset({DeliveryState.CANCELLED, DeliveryState.EXPIRED})
+
 
 class ParkCode(StrEnum):
     """Why a delivery needs a person."""

@@ -11,12 +11,14 @@ from engine.model.message_warnings import SAME_ID_OTHER_BYTES
 from engine.model.records import (
     Accepted,
     Arrival,
+    Attempt,
     NewDelivery,
     Settlement,
 )
 from engine.model.states import (
     FINAL_STATES,
     NEGATIVE_ACKS,
+    TAKEN_OUT,
     AttemptOutcome,
     DeliveryState,
     MessageState,
@@ -213,20 +215,16 @@ class MemoryCommits(MemoryReads):
     def _settle(self, settlement: Settlement, touched: set[str]) -> Settled:
         delivery = self._delivery(settlement.delivery_id)
         before, after = delivery.state, settlement.state
-        if (
-            before is _PARKED
-            or not is_allowed(before, after)
-            or not self._tokens.may_settle(settlement.token, delivery.outbound)
-        ):
+        attempt = settlement.attempt
+        is_ours = self._tokens.may_settle(settlement.token, delivery.outbound)
+        if before is _PARKED or not is_allowed(before, after) or not is_ours:
+            if before in TAKEN_OUT and is_ours:
+                _add_attempt(delivery, attempt)
+                delivery.uncertain = settlement.uncertain or delivery.uncertain
             return Settled(settlement.delivery_id, before, ok=False)
         if after is _PARKED and settlement.park is None:
             raise MedbusError("a delivery is parked without a reason", code="STO-005")
-        attempt = settlement.attempt
-        if attempt is not None:
-            delivery.tries += 1
-            delivery.attempts.append(StoredAttempt(len(delivery.attempts) + 1, attempt))
-            if attempt.outcome is not AttemptOutcome.ACKED and not delivery.first_failure_at:
-                delivery.first_failure_at = attempt.at
+        _add_attempt(delivery, attempt)
         delivery.state, delivery.due_at = after, settlement.due_at
         if settlement.uncertain is not None:
             delivery.uncertain = settlement.uncertain
@@ -288,3 +286,12 @@ class MemoryCommits(MemoryReads):
 def _repeated(first: Message) -> bytes:
     """Return the ack a duplicate repeats: a negative one is found anew by who waits for it."""
     return b"" if first.ack_code in NEGATIVE_ACKS else first.ack
+
+
+def _add_attempt(delivery: Delivery, attempt: Attempt | None) -> None:
+    if attempt is None:
+        return
+    delivery.tries += 1
+    delivery.attempts.append(StoredAttempt(len(delivery.attempts) + 1, attempt))
+    if attempt.outcome is not AttemptOutcome.ACKED and not delivery.first_failure_at:
+        delivery.first_failure_at = attempt.at

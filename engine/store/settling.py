@@ -14,7 +14,13 @@ from typing import Any
 
 from engine.model.errors import MedbusError, NotFound
 from engine.model.records import Settlement
-from engine.model.states import FINAL_STATES, AttemptOutcome, DeliveryState, is_allowed
+from engine.model.states import (
+    FINAL_STATES,
+    TAKEN_OUT,
+    AttemptOutcome,
+    DeliveryState,
+    is_allowed,
+)
 from engine.store.core import Core, Transaction
 from engine.store.followers import Followers
 from engine.store.holding import Halt, Keys, Place, split_keys
@@ -136,7 +142,7 @@ class Settling:
                 answers.append(NotFound(f"there is no delivery {settlement.delivery_id}"))
                 continue
             answer = self._settle(row, settlement)
-            if answer.ok:
+            if answer.ok or row.state in TAKEN_OUT:
                 changed[number] = row
             answers.append(answer)
         if changed:
@@ -149,11 +155,12 @@ class Settling:
 
     def _settle(self, row: DeliveryRow, settlement: Settlement) -> Settled:
         before, after = row.state, settlement.state
-        if (
-            before is DeliveryState.PARKED
-            or not is_allowed(before, after)
-            or not self._tokens.may_settle(settlement.token, row.outbound)
-        ):
+        is_ours = self._tokens.may_settle(settlement.token, row.outbound)
+        if before is DeliveryState.PARKED or not is_allowed(before, after) or not is_ours:
+            if before in TAKEN_OUT and is_ours:
+                # It was under way when it was taken out: what the other side said is evidence.
+                self._add_attempt(row, settlement)
+                row.uncertain = int(settlement.uncertain or row.uncertain)
             return Settled(settlement.delivery_id, before, ok=False)
         self._add_attempt(row, settlement)
         row.state = after

@@ -13,7 +13,7 @@ import pytest
 
 from engine.model.errors import Conflict, NotFound, QueueChanged
 from engine.model.records import Accepted, RouteResult, Settlement
-from engine.model.states import DeliveryState, MessageState, ParkCode, RouteOutcome
+from engine.model.states import AttemptOutcome, DeliveryState, MessageState, ParkCode, RouteOutcome
 from engine.store.interface import Store
 from engine.store.records import (
     AckGiven,
@@ -316,6 +316,30 @@ class SettleConformance:
         operate(store, "cancel", f"{DAY}-1.1")
         (answer,) = settle(store, delivered(f"{DAY}-1.1", token))
         assert (answer.ok, answer.state) == (False, DeliveryState.CANCELLED)
+
+    def test_how_a_try_ended_is_kept_although_it_was_cancelled_meanwhile(
+        self, store: Store
+    ) -> None:
+        """If this failed, nobody could see that the receiver has what an operator took out."""
+        accept(store, arrival(1), arrival(2))
+        token = store.lane_open("lis", 0, 1)
+        operate(store, "cancel", *ids(1, 2))
+        lost = Settlement(
+            f"{DAY}-2.1",
+            token,
+            DeliveryState.PENDING,
+            attempt(AttemptOutcome.BROKEN, ""),
+            uncertain=True,
+        )
+        settle(store, delivered(f"{DAY}-1.1", token), lost)
+        told = [store.get_delivery(name) for name in ids(1, 2)]
+        assert [(one.state, one.attempts, one.uncertain) for one in told] == [
+            (DeliveryState.CANCELLED, 1, False),
+            (DeliveryState.CANCELLED, 1, True),
+        ]
+        (tried,) = store.get_attempts(f"{DAY}-1.1")
+        assert (tried.attempt.outcome, tried.attempt.code) == (AttemptOutcome.ACKED, "AA")
+        assert store.check_ledger(DAY) == ()
 
     def test_a_late_nack_reopens_a_delivered_one(self, store: Store) -> None:
         """What was taken first and refused later is parked, and holds its followers."""
