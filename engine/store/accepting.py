@@ -19,7 +19,7 @@ from engine.store.core import Core, Transaction
 from engine.store.holding import Halt, Place
 from engine.store.ids import K_BITS, K_MASK, delivery_id
 from engine.store.ledger import created
-from engine.store.many_rows import Inserting
+from engine.store.many_rows import ManyRows
 from engine.store.packing import as_tuple, encode, pack, plain, routes_text
 from engine.store.seen import First, Seen
 
@@ -28,9 +28,9 @@ NO_BODY, OWN_BODY, RECEIVED_BODY = 0, 1, 2
 
 _MESSAGE_COLUMNS = 21
 _DELIVERY_COLUMNS = 34
-_MESSAGES = Inserting("messages", _MESSAGE_COLUMNS)
-_DELIVERIES = Inserting("deliveries", _DELIVERY_COLUMNS)
-_BODIES = Inserting("bodies", 2)
+_MESSAGES = ManyRows("INSERT INTO messages", _MESSAGE_COLUMNS)
+_DELIVERIES = ManyRows("INSERT INTO deliveries", _DELIVERY_COLUMNS)
+_BODIES = ManyRows("INSERT INTO bodies", 2)
 INSERT_DELIVERY = f"INSERT INTO deliveries VALUES ({','.join('?' * _DELIVERY_COLUMNS)})"  # noqa: S608
 INSERT_BODY = "INSERT INTO bodies VALUES (?, ?)"
 _INBOUND_LAST = """

@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 from engine.model.records import Arrival, NewDelivery
 from engine.model.states import DeliveryState, MessageState, RouteOutcome
-from engine.store.many_rows import Inserting
+from engine.store.many_rows import ManyRows
 from engine.store.packing import parse_routes
 from engine.store.records import LedgerDifference, LedgerRow
 from engine.store.sqlite import Connection
@@ -29,8 +29,8 @@ _ROUTE_COUNTERS = {
 _STATE_PREFIX = "delivery."
 STATE_COUNTERS = {state: _STATE_PREFIX + state.value for state in DeliveryState}
 
-_UPSERT = Inserting(
-    "ledger (inbound, flow, counter, value)",
+_UPSERT = ManyRows(
+    "INSERT INTO ledger (inbound, flow, counter, value)",
     4,
     "ON CONFLICT (inbound, flow, counter) DO UPDATE SET value = value + excluded.value",
 )

@@ -13,34 +13,32 @@ from typing import Any
 
 from engine.store.sqlite import Connection
 
-#: rows in one statement
-_SIZES = (32, 16, 8, 4, 2, 1)
+#: rows in one statement; each count has a statement of its own, made when it is first needed
+_MOST_ROWS = 32
 
 Row = tuple[Any, ...]
 
 
-class Inserting:
+class ManyRows:
     """
-    An INSERT of any number of rows.
+    A statement for any number of rows.
 
     Args:
-        table: its name, and its columns where the rows do not come in their order.
+        before: the statement up to its VALUES.
         columns: how many values a row has; every row gives them all.
-        then: what follows the values.
+        after: what follows the values.
     """
 
-    def __init__(self, table: str, columns: int, then: str = "") -> None:
+    def __init__(self, before: str, columns: int, after: str = "") -> None:
         row = f"({','.join('?' * columns)})"
         self._statements = [
-            (size, f"INSERT INTO {table} VALUES {','.join([row] * size)} {then}")  # noqa: S608
-            for size in _SIZES
+            f"{before} VALUES {','.join([row] * count)} {after}"
+            for count in range(1, _MOST_ROWS + 1)
         ]
 
     def write(self, connection: Connection, rows: Sequence[Row]) -> None:
-        """Insert *rows*, in their order."""
-        at, count = 0, len(rows)
-        for size, statement in self._statements:
-            while count - at >= size:
-                values = chain.from_iterable(rows[at : at + size])
-                connection.execute(statement, tuple(values))
-                at += size
+        """Write *rows*, in their order."""
+        for at in range(0, len(rows), _MOST_ROWS):
+            some = rows[at : at + _MOST_ROWS]
+            values = tuple(chain.from_iterable(some))
+            connection.execute(self._statements[len(some) - 1], values)

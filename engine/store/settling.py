@@ -25,7 +25,7 @@ from engine.store.core import Core, Transaction
 from engine.store.followers import Followers
 from engine.store.holding import Halt, Keys, Place, split_keys
 from engine.store.ids import K_BITS, K_MASK, parse_delivery_id
-from engine.store.many_rows import Inserting
+from engine.store.many_rows import ManyRows
 from engine.store.packing import encode, pack
 from engine.store.records import Settled
 from engine.store.tokens import Tokens
@@ -37,12 +37,18 @@ SELECT id, seq, place, inbound, flow, outbound, state, due_at, attempts, tries, 
 FROM deliveries WHERE id IN (SELECT value FROM json_each(?))"""
 #: columns that are not kept as they come
 _STATE, _KEYS = 6, 13
-_UPDATE = """
-UPDATE deliveries SET state = ?, due_at = ?, attempts = ?, tries = ?, first_failure_at = ?,
-       uncertain = ?, commit_acked = ?, park_code = ?, park_step = ?, park_text = ?, on_park = ?,
-       holding = ?, released = ?, settled_at = ?, out_of_order = ?, operation_id = ?
-WHERE id = ?"""
-_ATTEMPTS = Inserting("attempts", 7)
+_CHANGING = (
+    "state", "due_at", "attempts", "tries", "first_failure_at", "uncertain", "commit_acked",
+    "park_code", "park_step", "park_text", "on_park", "holding", "released", "settled_at",
+    "out_of_order", "operation_id",
+)  # fmt: skip
+_UPDATE = ManyRows(
+    f"WITH new (id, {', '.join(_CHANGING)}) AS (",
+    1 + len(_CHANGING),
+    f") UPDATE deliveries SET {', '.join(f'{name} = new.{name}' for name in _CHANGING)}"  # noqa: S608
+    " FROM new WHERE deliveries.id = new.id",
+)
+_ATTEMPTS = ManyRows("INSERT INTO attempts", 7)
 
 
 @dataclass(slots=True)
@@ -83,6 +89,7 @@ class DeliveryRow:
     def values(self) -> tuple[Any, ...]:
         """Return what the UPDATE takes."""
         return (
+            self.id,
             self.state.value,
             self.due_at,
             self.attempts,
@@ -99,7 +106,6 @@ class DeliveryRow:
             self.settled_at,
             self.out_of_order,
             self.operation_id,
-            self.id,
         )
 
 
@@ -115,7 +121,7 @@ def read_rows(transaction: Transaction, ids: Sequence[int]) -> dict[int, Deliver
 
 def write_rows(transaction: Transaction, rows: Sequence[DeliveryRow]) -> None:
     """Write changed rows."""
-    transaction.connection.executemany(_UPDATE, [row.values() for row in rows])
+    _UPDATE.write(transaction.connection, [row.values() for row in rows])
 
 
 class Settling:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from engine.store.many_rows import Inserting
+from engine.store.many_rows import ManyRows
 from engine.store.sqlite import Connection, driver
 
 
@@ -20,13 +20,13 @@ def connection() -> Connection:
 def test_every_row_is_written_once(connection: Connection, count: int) -> None:
     """Whatever the number of rows, all are there, none twice, each with its own values."""
     rows = [(n, f"thing {n}") for n in range(count)]
-    Inserting("things", 2).write(connection, rows)
+    ManyRows("INSERT INTO things", 2).write(connection, rows)
     assert list(connection.execute("SELECT n, name FROM things ORDER BY n")) == rows
 
 
 def test_rows_go_in_their_order(connection: Connection) -> None:
     """A later row for the same key is applied after the earlier one."""
-    upsert = Inserting("things", 2, "ON CONFLICT (n) DO UPDATE SET name = excluded.name")
+    upsert = ManyRows("INSERT INTO things", 2, "ON CONFLICT (n) DO UPDATE SET name = excluded.name")
     upsert.write(connection, [(1, str(turn)) for turn in range(45)])
     assert list(connection.execute("SELECT * FROM things")) == [(1, "44")]
 
@@ -34,4 +34,16 @@ def test_rows_go_in_their_order(connection: Connection) -> None:
 def test_a_bad_row_is_an_error(connection: Connection) -> None:
     """A row that is refused is not passed over in silence."""
     with pytest.raises(driver.IntegrityError):
-        Inserting("things", 2).write(connection, [(n % 5, "x") for n in range(8)])
+        ManyRows("INSERT INTO things", 2).write(connection, [(n % 5, "x") for n in range(8)])
+
+
+def test_many_rows_are_changed_by_one_statement(connection: Connection) -> None:
+    """Each row takes its own new value; the rows that are not named stay as they were."""
+    ManyRows("INSERT INTO things", 2).write(connection, [(n, "old") for n in range(40)])
+    rename = ManyRows(
+        "WITH new (n, name) AS (", 2, ") UPDATE things SET name = new.name FROM new"
+        " WHERE things.n = new.n",
+    )  # fmt: skip
+    rename.write(connection, [(n, f"new {n}") for n in range(0, 40, 2)])
+    found = dict(connection.execute("SELECT n, name FROM things").fetchall())
+    assert found == {n: f"new {n}" if n % 2 == 0 else "old" for n in range(40)}
