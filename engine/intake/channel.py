@@ -41,10 +41,15 @@ _LOSS_EVERY_S = 10.0
 class _Item:
     """One message between its frame and its ack."""
 
-    __slots__ = ("acceptance", "arrival", "channel", "facts", "reply", "size", "started_s")
+    __slots__ = (
+        "acceptance", "arrival", "body", "channel", "facts", "reply", "size", "started_s",
+    )  # fmt: skip
 
-    def __init__(self, channel: InboundChannel, facts: Facts, reply: Any, started_s: float) -> None:
+    def __init__(
+        self, channel: InboundChannel, body: bytes, facts: Facts, reply: Any, started_s: float
+    ) -> None:
         self.channel = channel
+        self.body = body
         #: the configuration it came in under; a reload changes nothing for it
         self.acceptance = channel.acceptance
         self.facts = facts
@@ -52,6 +57,10 @@ class _Item:
         self.started_s = started_s
         self.arrival: Arrival | None = None
         self.size = 0
+
+    def decide(self) -> None:
+        """Have its turn."""
+        self.channel.decide(self)
 
     def committed(self, result: Any) -> None:
         """Hear from the store."""
@@ -150,18 +159,24 @@ class InboundChannel:
         seams = self._seams
         now = seams.clock.now()
         facts = Facts(seams.draw_id(now), now, reply.peer)
-        item = _Item(self, facts, reply, seams.clock.monotonic())
-        steps = self.acceptance.accept(body, facts)
+        item = _Item(self, body, facts, reply, seams.clock.monotonic())
+        self._queue.append(item)
+        seams.add_turn(item.decide)
+
+    def decide(self, item: _Item) -> None:
+        """Run the pipeline on a message whose turn has come."""
+        steps = item.acceptance.accept(item.body, item.facts)
         try:
             call = next(steps)
         except StopIteration as stop:
-            if self._queue:
-                item.arrival = stop.value
-                self._queue.append(item)
-            else:
-                self._submit(item, stop.value)
+            item.arrival = stop.value
+            self._submit_ready()
             return
-        self._queue.append(item)
+        except BaseException:
+            # A defect: those behind it must not wait for it, and its sender will send again.
+            self._queue.remove(item)
+            item.reply.hang_up()
+            raise
         self._ask_python(item, steps, call)
 
     def _ask_python(
@@ -191,12 +206,10 @@ class InboundChannel:
         queue = self._queue
         while queue and queue[0].arrival is not None:
             item = queue.popleft()
-            arrival, item.arrival = item.arrival, None
-            if arrival is not None:
-                self._submit(item, arrival)
+            assert item.arrival is not None
+            self._submit(item, item.arrival)
 
     def _submit(self, item: _Item, arrival: Arrival) -> None:
-        item.arrival = arrival
         size = 0
         for delivery in arrival.deliveries:
             if delivery.body is not None:

@@ -44,6 +44,8 @@ class IntakeSeams:
     #: takes a delivery out of its outbound channel: (outbound, delivery id)
     expire: Callable[[str, str], None]
     call_python: Callable[[PythonCall], Deferred[PythonAnswer]]
+    #: runs the pipeline of one message in its turn; see turns.py
+    add_turn: Callable[[Callable[[], None]], None] = lambda work: work()
     #: seconds from a frame's last byte to its ack
     observe_ack_s: Callable[[float], None] = lambda seconds: None
     #: a receiver's answer on its way back: (route, received body, answer, facts) -> the ack;

@@ -19,6 +19,7 @@ from twisted.internet.defer import Deferred
 from engine.intake.acceptance import Facts
 from engine.intake.budget import Budget
 from engine.intake.channel import IntakeSeams
+from engine.intake.turns import Turns
 from engine.model.errors import MedbusError
 from engine.runtime.alarms import AlarmBoard
 from engine.runtime.asking import Asking
@@ -95,6 +96,7 @@ class Engine:
         self.ack_times = Histogram("medbus_ack_seconds", "From a frame's last byte to its ack")
         self.delivery_times = Histogram("medbus_delivery_seconds", "From arrival to delivered")
         self.budget = Budget()
+        self._turns = Turns(loop.call_soon)
         self.exits = Exits(self)
         self.doors = Doors(
             self._seams(zone), site_folder=site_folder, budget=self.budget, respond=self._respond
@@ -119,6 +121,7 @@ class Engine:
             offer=self.exits.offer,
             expire=self.exits.expire,
             call_python=self._call_python,
+            add_turn=self._turns.add,
             observe_ack_s=self.ack_times.observe,
         )
 
