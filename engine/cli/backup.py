@@ -37,3 +37,5 @@ def backup(settings: Settings, folder: Path, *, with_keys: bool) -> None:
         print_json(told)
     else:
         click.echo(f"{told['count']} files, {told['bytes']:,} bytes in {told['folder']}")
+        if not with_keys:
+            click.echo("the master key is not in it; keep keys/master.key elsewhere")

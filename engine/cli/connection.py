@@ -60,10 +60,14 @@ def connect_running(settings: Settings) -> Iterator[CallVerb]:
     """Give a function that does operations in the running engine; refuse when none runs."""
     from engine.runtime.control_socket import ControlClient
 
-    client = ControlClient.find(find_data(settings) / "control.sock", _show_progress)
+    data = find_data(settings)
+    client = ControlClient.find(data / "control.sock", _show_progress)
     if client is None:
         raise MedbusError(
-            "no engine is running on this site", code="RUN-027", fix="start it with `medbus run`"
+            "no engine is running on this data folder",
+            code="RUN-027",
+            where=str(data),
+            fix="start it with `medbus run`",
         )
     try:
         yield client.call

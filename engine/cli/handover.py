@@ -43,7 +43,13 @@ def _print(told: dict[str, Any]) -> None:
         for row in told["queues"]
     ])  # fmt: skip
     _section("paused", ("channel", "by", "since", "until", "reason"), [
-        (row["channel"], row["user"], short_time(row["at"]), row["until"] or "", row["reason"])
+        (
+            row["channel"],
+            row["user"],
+            short_time(row["at"]),
+            short_time(row["until"]),
+            row["reason"],
+        )
         for row in told["paused"]
     ])  # fmt: skip
     _section("done", ("at", "user", "verb", "subject", "reason"), [

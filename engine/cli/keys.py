@@ -36,7 +36,12 @@ def rotate(settings: Settings, *, reason: str) -> None:
     Named keys of de-identification are never rotated: their pseudonyms must stay the same.
     """
     with connect(settings) as call:
-        _say(settings, call("keys_rotate", {"reason": reason}))
+        told = call("keys_rotate", {"reason": reason})
+    _say(settings, told)
+    if not settings.as_json:
+        click.echo(
+            f"the master key is new: back up {told['folder']}/master.key, apart from the data"
+        )
 
 
 @keys.command("status")

@@ -13,7 +13,7 @@ from engine.cli.settings import Settings, pass_settings, print_json
 
 @click.command("pause", short_help="Pause a channel; persists over restarts.")
 @click.argument("channel")
-@click.option("--until", metavar="TIME", help="Resume by itself then: 18:00, 2026-11-22 06:00.")
+@click.option("--until", metavar="TIME", help="Resume by itself then: 2h, 18:00, 2026-11-22 06:00.")
 @click.option("--reason", metavar="TEXT", default="", help="Why; kept in the audit record.")
 @pass_settings
 def pause(settings: Settings, channel: str, *, until: str | None, reason: str) -> None:

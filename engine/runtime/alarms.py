@@ -79,7 +79,7 @@ def _silence(facts: Facts) -> Iterable[Alarm]:
             within_m = (minute - alert.between.start_minute) % 1440
             since = max(since, facts.now - within_m * 60.0 - here.second)
         if facts.now - since > alert.silent_for:
-            yield Alarm("ALM-001", name, f"no message for {_minutes(facts.now - since)}")
+            yield Alarm("ALM-001", name, f"no message for {_told_age(facts.now - since)}")
 
 
 def _queues(facts: Facts) -> Iterable[Alarm]:
@@ -89,10 +89,13 @@ def _queues(facts: Facts) -> Iterable[Alarm]:
         if counts.orphaned and counts.pending + counts.held + counts.parked:
             owed = counts.pending + counts.held + counts.parked
             yield Alarm(
-                "ALM-011", name, f"{owed} deliveries are owed to a channel that is not configured"
+                "ALM-011",
+                name,
+                f"{owed} deliveries are owed to a channel that is not configured;"
+                " hand them over with renamed_from, or cancel them",
             )
         if waits_s > alerts.oldest_pending:
-            yield Alarm("ALM-003", name, f"the oldest delivery waits for {_minutes(waits_s)}")
+            yield Alarm("ALM-003", name, f"the oldest delivery waits for {_told_age(waits_s)}")
         if counts.pending >= alerts.pending:
             yield Alarm("ALM-004", name, f"{counts.pending} deliveries are pending")
         if counts.parked >= alerts.parked:
@@ -106,7 +109,7 @@ def _connections(facts: Facts) -> Iterable[Alarm]:
     for name, since in facts.down_since.items():
         down_s = facts.now - since
         if since and name not in facts.paused and down_s > facts.site.alerts.connection_down:
-            yield Alarm("ALM-006", name, f"no connection for {_minutes(down_s)}")
+            yield Alarm("ALM-006", name, f"no connection for {_told_age(down_s)}")
 
 
 def _ledger(facts: Facts) -> Iterable[Alarm]:
@@ -133,8 +136,12 @@ def _told(alarm: StoreAlarm) -> str:
     return f"{alarm.what}; {alarm.fix}" if alarm.fix else alarm.what
 
 
-def _minutes(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
+def _told_age(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    if seconds < 7200:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.0f} h" if seconds < 172_800 else f"{seconds / 86400:.0f} days"
 
 
 class AlarmBoard:

@@ -18,6 +18,7 @@ from engine.pipeline.trace import Decision, Recorder, StepRecord
 from engine.runtime.bodies import read_message
 from engine.runtime.desk import Desk
 from engine.runtime.differences import message_changes
+from engine.runtime.pending import tell_try, tell_wait
 from engine.runtime.rerun import run_again
 from engine.runtime.selection import LeftOut, each_delivery, each_message
 from engine.runtime.times import show_at
@@ -159,6 +160,8 @@ def _tell_delivery(desk: Desk, message: StoredMessage, delivery: StoredDelivery)
         told += f" {(show_at(delivery.settled_at, zone) or '')[:19].replace('T', ' ')}"
     if delivery.state is DeliveryState.HELD:
         told += _tell_blockers(desk, delivery)
+    if delivery.state is DeliveryState.PENDING and (wait := tell_wait(desk, delivery)):
+        told += f", {wait}"
     if delivery.state is DeliveryState.EXPIRED:
         told += f", {_tell_expiry(desk, message, delivery)}"
     note = note_of(delivery)
@@ -181,10 +184,7 @@ def _tell_expiry(desk: Desk, message: StoredMessage, delivery: StoredDelivery) -
     tries = desk.store.get_attempts(delivery.delivery_id)
     if not tries:
         return f"{told}; it was never tried"
-    last = tries[-1].attempt
-    how = " ".join(filter(None, (str(last.outcome), last.code)))
-    why = f", {last.detail}" if last.detail else ""
-    return f"{told}; the last of {delivery.attempts} tries: {how}{why}"
+    return f"{told}; the last of {delivery.attempts} tries: {tell_try(tries[-1])}"
 
 
 def _tell_blockers(desk: Desk, held: StoredDelivery) -> str:

@@ -9,7 +9,7 @@ what was shown.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from engine.model.errors import Conflict, MedbusError, NotFound, Usage
@@ -18,7 +18,7 @@ from engine.runtime.bodies import open_body
 from engine.runtime.desk import Desk, new_operation_id
 from engine.runtime.prepared import Prepared, prepare_change, prepare_replay
 from engine.runtime.selection import APPLIES, check_ids, parse_filter
-from engine.runtime.times import parse_when, show_at
+from engine.runtime.times import parse_later, parse_when, show_at
 from engine.runtime.views import View, view_audit, view_message
 from engine.store.interface import (
     MessageFilter,
@@ -120,7 +120,8 @@ class Operations:
     def why(self, user: str, asked: Mapping[str, Any]) -> View:
         """Return for each message what became of it for one outbound channel."""
         outbound = str(asked["to"])
-        self._demand_outbound(outbound)
+        known = {*self.desk.configuration.site.outbound, *self.desk.store.counts().outbounds}
+        _demand_known(outbound, known)
         ids = list(asked.get("ids") or ())
         check_ids(ids)
         filters = asked.get("filters") or {}
@@ -139,10 +140,7 @@ class Operations:
         filters = asked.get("filters") or {}
         where = self._filter(filters) if filters or not ids else None
         if verb == "replay":
-            choice = _replay_choice(asked)
-            for outbound in choice.outbounds:
-                self._demand_outbound(outbound)
-            prepared = prepare_replay(self.desk, ids, where, choice)
+            prepared = prepare_replay(self.desk, ids, where, self._replay_choice(asked))
         elif verb in APPLIES:
             prepared = prepare_change(self.desk, verb, ids, where)
         else:
@@ -197,7 +195,7 @@ class Operations:
         check_ids(ids)
         filters = asked.get("filters") or {}
         where = self._filter(filters) if filters or not ids else None
-        plan = replays.plan(self.desk, ids, where, _replay_choice(asked))
+        plan = replays.plan(self.desk, ids, where, self._replay_choice(asked))
         self.desk.audit(user, "replay_dry_run", " ".join(ids[:20]), str(asked.get("reason") or ""))
         return replays.dry_run(self.desk, plan)
 
@@ -221,9 +219,10 @@ class Operations:
         """Pause a channel until resumed, or until a time."""
         channel = str(asked["channel"])
         kind, now = self._kind_of(channel), self.desk.clock.now()
-        until = self._later(str(asked["until"])) if asked.get("until") else 0.0
+        zone, until = self.desk.configuration.site.timezone, 0.0
+        if asked.get("until"):
+            until = parse_later(str(asked["until"]), now=now, zone=zone)
         reason = str(asked.get("reason") or "")
-        zone = self.desk.configuration.site.timezone
         detail = {"until": show_at(until, zone) or "resumed"}
         self.desk.audit(user, "pause", channel, reason, detail)
         switch = Switch(kind, channel, now, user, reason, until)
@@ -235,7 +234,9 @@ class Operations:
     def resume(self, user: str, asked: Mapping[str, Any]) -> View:
         """Let a paused channel go on."""
         channel = str(asked["channel"])
-        kind = self._kind_of(channel)
+        # Also one that was removed while it was paused.
+        paused = {switch.channel: switch.kind for switch in self.desk.store.switches()}
+        kind = paused.get(channel) or self._kind_of(channel)
         self.desk.audit(user, "resume", channel, str(asked.get("reason") or ""))
         self.desk.access.write(lambda store: store.drop_switch(kind, channel))
         if self.desk.engine is not None:
@@ -342,16 +343,6 @@ class Operations:
         zone = self.desk.configuration.site.timezone
         return parse_when(text, now=self.desk.clock.now(), zone=zone)
 
-    def _later(self, text: str) -> float:
-        """Return a moment to come; a bare clock time means its next one."""
-        now = self.desk.clock.now()
-        moment = self._moment(text)
-        if moment <= now and ":" in text and "-" not in text and " " not in text.strip():
-            moment += 86400.0
-        if moment <= now:
-            raise Usage(f"{text!r} is in the past", fix="give a time to come, such as 18:00")
-        return moment
-
     def _kind_of(self, channel: str) -> str:
         site = self.desk.configuration.site
         if channel in site.inbound:
@@ -361,22 +352,23 @@ class Operations:
         known = ", ".join([*site.inbound, *site.outbound])
         raise NotFound(f"there is no channel {channel!r}", fix=f"channels are {known}")
 
-    def _demand_outbound(self, name: str) -> None:
-        known = {*self.desk.configuration.site.outbound, *self.desk.store.counts().outbounds}
-        if name not in known:
-            raise NotFound(
-                f"there is no outbound channel {name!r}",
-                fix=f"there are {', '.join(sorted(known))}",
-            )
+    def _replay_choice(self, asked: Mapping[str, Any]) -> replays.Choice:
+        replay_as, outbounds = str(asked.get("as") or ""), tuple(asked.get("to") or ())
+        if replay_as not in ("sent", "received"):
+            raise MedbusError("a replay is --as sent or --as received", code="RUN-008")
+        for outbound in outbounds:
+            _demand_known(outbound, self.desk.configuration.site.outbound)
+        return replays.Choice(replay_as, outbounds)
+
+
+def _demand_known(outbound: str, known: Collection[str]) -> None:
+    if outbound not in known:
+        raise NotFound(
+            f"there is no outbound channel {outbound!r}",
+            fix=f"there are {', '.join(sorted(known))}",
+        )
 
 
 def _message_id(given: str) -> str:
     check_ids([given])
     return given.partition(".")[0]
-
-
-def _replay_choice(asked: Mapping[str, Any]) -> replays.Choice:
-    replay_as = str(asked.get("as") or "")
-    if replay_as not in ("sent", "received"):
-        raise MedbusError("a replay is --as sent or --as received", code="RUN-008")
-    return replays.Choice(replay_as, tuple(asked.get("to") or ()))

@@ -77,7 +77,8 @@ def plan(desk: Desk, ids: Sequence[str], where: MessageFilter | None, choice: Ch
             continue
         made.message_ids.append(found.message_id)
         if choice.replay_as == "sent":
-            made.by_outbound.update((d.outbound, "sent again") for d in _resendable(found, made))
+            again = _resendable(desk, found, made)
+            made.by_outbound.update((d.outbound, "sent again") for d in again)
         else:
             made.by_outbound.update((name, "run again") for name in choice.outbounds or ("all",))
     return made
@@ -87,17 +88,18 @@ def _objection(desk: Desk, message: StoredMessage, made: Plan) -> str:
     if message.state is not MessageState.ACCEPTED:
         return f"it is {message.state}"
     if made.choice.replay_as == "sent":
-        return "" if _resendable(message, made) else "there are no stored outputs to send again"
+        return "" if _resendable(desk, message, made) else "no stored output can be sent again"
     if message.inbound not in desk.configuration.site.inbound:
         return f"there is no inbound channel {message.inbound} any more"
     return ""
 
 
-def _resendable(message: StoredMessage, made: Plan) -> list[StoredDelivery]:
+def _resendable(desk: Desk, message: StoredMessage, made: Plan) -> list[StoredDelivery]:
     return [
         d
         for d in message.deliveries
         if d.has_body
+        and d.outbound in desk.configuration.site.outbound
         and d.state is not DeliveryState.CANCELLED
         and d.park_code != ParkCode.LEAK
         and (not made.choice.outbounds or d.outbound in made.choice.outbounds)
@@ -210,10 +212,8 @@ def _sent_again(
 ) -> tuple[NewDelivery, ...]:
     """Return the stored outputs as new deliveries, with today's order keys and file names."""
     again = []
-    for number, old in enumerate(_resendable(message, made), 1):
-        outbound = desk.configuration.site.outbound.get(old.outbound)
-        if outbound is None:
-            raise NotFound(f"there is no outbound channel {old.outbound} any more")
+    for number, old in enumerate(_resendable(desk, message, made), 1):
+        outbound = desk.configuration.site.outbound[old.outbound]
         output = desk.store.get_output(old.delivery_id)
         again.append(
             NewDelivery(
@@ -230,6 +230,8 @@ def _sent_again(
                 method=old.method,
             )
         )
+    if not again:
+        raise NotFound("no stored output can be sent again")
     return tuple(again)
 
 
@@ -264,27 +266,32 @@ def _promises(output: bytes) -> tuple[str, str]:
 def dry_run(desk: Desk, made: Plan) -> View:
     """Return what would be sent, field by field, and who already has newer messages."""
     items: list[View] = []
+    left_out = [{"id": left.id, "reason": left.reason} for left in made.left_out]
     total = 0
     for message_id in made.message_ids:
-        message = desk.store.get_message(message_id)
-        if made.choice.replay_as == "sent":
-            outputs: list[_Output] = [(d.outbound, d, None) for d in _resendable(message, made)]
-        else:
+        try:
+            message = desk.store.get_message(message_id)
             outputs = _would_send(desk, message, made)
-        total += len(outputs)
-        if len(items) >= _SHOWN:
+            shown = [_show(desk, message, *one) for one in outputs if len(items) < _SHOWN]
+        except Fenced:
+            raise
+        except (MedbusError, Hl7Error) as error:
+            left_out.append({"id": message_id, "reason": str(error)})
             continue
-        items += [_show(desk, message, *output) for output in outputs]
+        total += len(outputs)
+        items += shown
     return {
-        "count": len(made.message_ids),
+        "count": len(made.message_ids) + len(made.left_out) - len(left_out),
         "deliveries": total,
         "items": items,
-        "left_out": [{"id": left.id, "reason": left.reason} for left in made.left_out],
+        "left_out": left_out,
         "next": "",
     }
 
 
 def _would_send(desk: Desk, message: StoredMessage, made: Plan) -> list[_Output]:
+    if made.choice.replay_as == "sent":
+        return [(d.outbound, d, None) for d in _resendable(desk, message, made)]
     routed = _run(desk, message, made.choice)
     before = {(d.route, d.outbound): d for d in message.deliveries}
     return [(d.outbound, before.get((d.route, d.outbound)), d) for d in routed.deliveries]

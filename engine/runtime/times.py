@@ -44,6 +44,23 @@ def parse_when(text: str, *, now: float, zone: tzinfo) -> float:
     return (parsed if parsed.tzinfo else parsed.replace(tzinfo=zone)).timestamp()
 
 
+def parse_later(text: str, *, now: float, zone: tzinfo) -> float:
+    """
+    Return the moment to come that *text* means: ``2h`` is in two hours, ``18:00`` the next one.
+
+    Raises:
+        Usage: the text is no time, or one that is past.
+    """
+    if ahead := _AGO.match(text.strip().lower()):
+        return now + float(ahead[1]) * _UNIT_S[ahead[2]]
+    moment = parse_when(text, now=now, zone=zone)
+    if moment <= now and _CLOCK.match(text.strip()):
+        moment += 86400.0
+    if moment <= now:
+        raise Usage(f"{text!r} is in the past", fix="give a time to come, such as 2h or 18:00")
+    return moment
+
+
 def _at(day: str, clock: str, zone: tzinfo, text: str) -> float:
     match = _CLOCK.match(clock.strip())
     if match is None:

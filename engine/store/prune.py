@@ -148,7 +148,7 @@ class Pruning:
                     "STO-011",
                     f"{day} is past its time but still owes {what}",
                     where=day,
-                    fix="requeue or cancel them",
+                    fix="see that they are delivered, or cancel them",
                 ),
             )
         for day in self._core.days:

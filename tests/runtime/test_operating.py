@@ -170,6 +170,8 @@ def test_replays_are_new_records_linked_to_the_old(site: Site) -> None:
     assert dry["items"][0]["changes"][0]["after"] == "OTHER"
     assert dry["items"][0]["newer_count"] == 1
     assert len(site.receiver.got) == 3, "a dry run sends nothing"
+    code, _, told = site.run("replay", first, "--as", "received", "--to", "lsi", "--dry-run")
+    assert (code, "no outbound channel 'lsi'" in told) == (1, True)
     assert site.run("replay", first, "--as", "received", *reason)[0] == 0
     site.wait(lambda: len(site.receiver.got) == 4)
     assert b"|OTHER|" in site.receiver.got[3]
@@ -224,6 +226,55 @@ def test_a_backup_made_while_running_restores_and_delivers_what_it_owed(site: Si
     site.receiver.open_again()
     site.restart()
     site.wait(lambda: sorted(site.receiver.ids()) == ["C1", "C2"])
+
+
+def test_a_replay_to_a_channel_that_is_gone_says_so_before_it_is_done(site: Site) -> None:
+    """If this failed, a replay would be counted, consented to, and then fail."""
+    site.start()
+    site.send(adt("C1", "7"))
+    site.wait(lambda: site.receiver.got)
+    first = site.json("messages")["items"][0]["message_id"]
+    site.write_channels(CHANNELS.replace("  lis:\n", "  other:\n").replace("to: lis", "to: other"))
+    assert site.run("reload")[0] == 0
+    code, _, told = site.run("replay", first, "--as", "sent", "--reason", "x", "--yes", "0")
+    assert (code, "no stored output can be sent again" in told) == (1, True)
+    code, _, told = site.run("replay", first, "--as", "sent", "--to", "lis", "--dry-run")
+    assert (code, "there are other" in told) == (1, True)
+
+
+def test_a_pause_goes_with_a_renamed_channel_and_is_told_by_why(site: Site) -> None:
+    """If this failed, renaming a channel would send to a receiver that is being repaired."""
+    site.start()
+    site.run("pause", "lis", "--until", "2h", "--reason", "repair")
+    site.send(adt("C1", "7"))
+    assert (
+        "lis is paused by"
+        in site.json("why", "--control-id", "C1", "--to", "lis")["items"][0]["why"]
+    )
+    other = CHANNELS.replace("  lis:\n", "  other:\n    renamed_from: lis\n")
+    site.write_channels(other.replace("to: lis", "to: other"))
+    assert site.run("reload")[0] == 0
+    assert (site.outbound("other")["state"], site.outbound("other")["pending"]) == ("paused", 1)
+    [paused] = site.json("handover")["paused"]
+    assert (paused["channel"], paused["reason"]) == ("other", "repair")
+    assert paused["until"]
+    site.stop()
+    site.restart()
+    assert site.outbound("other")["state"] == "paused"
+    assert site.receiver.got == []
+    assert site.run("resume", "other")[0] == 0
+    site.wait(lambda: site.receiver.ids() == ["C1"])
+
+
+def test_a_channel_removed_while_paused_can_be_resumed(site: Site) -> None:
+    """If this failed, its pause would be shown for ever, and its end would disturb the others'."""
+    site.start()
+    site.run("pause", "lis")
+    site.write_channels(CHANNELS.replace("  lis:\n", "  other:\n").replace("to: lis", "to: other"))
+    assert site.run("reload")[0] == 0
+    assert site.run("resume", "lis")[0] == 0
+    assert site.json("handover")["paused"] == []
+    assert site.run("resume", "lis")[0] == 1
 
 
 def test_python_steps_run_beside_the_engine_and_a_loop_does_not_stop_it(site: Site) -> None:
