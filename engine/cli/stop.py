@@ -6,7 +6,7 @@ import time
 
 import click
 
-from engine.cli.connection import connect_running
+from engine.cli.connection import connect, connect_running
 from engine.cli.settings import Settings, pass_settings, print_json
 from engine.cli.site import find_data
 from engine.model.errors import MedbusError
@@ -36,7 +36,17 @@ def stop(settings: Settings, *, drain: bool, within: float) -> None:
         if time.monotonic() > until:
             raise MedbusError("the engine is still running", code="RUN-029", fix="see its log")
         time.sleep(0.05)
+    told = {**told, "state": "stopped", "pending": _pending(settings, told["pending"])}
     if settings.as_json:
         print_json(told)
     else:
         click.echo(f"stopped; still owed: {told['pending']}")
+
+
+def _pending(settings: Settings, before: int) -> int:
+    """Return what is pending after the stop; *before* where a supervisor was faster."""
+    try:
+        with connect(settings) as call:
+            return sum(row["pending"] for row in call("status", {})["outbound"])
+    except MedbusError:
+        return before

@@ -63,7 +63,10 @@ class ChannelStatus:
     name: str
     #: running, paused or stopped
     state: str
+    #: the receiver could be reached when it was last tried
     is_connected: bool
+    #: a connection to it stands (or its folder was written to)
+    is_standing: bool
     lanes: tuple[LaneState, ...]
     counts: DeliveryCounts
 
@@ -94,6 +97,8 @@ class OutboundChannel:
         self.seams = seams
         self.counts = DeliveryCounts()
         self.is_connected = False
+        #: lanes whose connection stands, or that have written to the folder
+        self.standing: set[int] = set()
         self._lane_count = lane_count
         self._make_sender = make_sender
         self._on_settled = on_settled
@@ -204,7 +209,12 @@ class OutboundChannel:
         running = "paused" if self._is_paused else "running"
         stopped = not states or all(state is LaneState.STOPPED for state in states)
         return ChannelStatus(
-            self.name, "stopped" if stopped else running, self.is_connected, states, self.counts
+            self.name,
+            "stopped" if stopped else running,
+            self.is_connected,
+            bool(self.standing),
+            states,
+            self.counts,
         )
 
     # -- lanes and their senders say -------------------------------------------------------
@@ -253,6 +263,7 @@ class OutboundChannel:
     def connected(self, lane: int) -> None:
         """Hear that the receiver could be reached: nobody has to wait for it any longer."""
         self.is_connected = True
+        self.standing.add(lane)
         self.counts.connections += 1
         for each in self._lanes:
             if each.index != lane:

@@ -105,6 +105,7 @@ class FileWriter:
 
     def __init__(self, channel: OutboundChannel, lane: int, directory: Path) -> None:
         self._channel = channel
+        self._lane = lane
         self._directory = directory
         self._is_stopped = False
 
@@ -137,12 +138,14 @@ class FileWriter:
         now = channel.seams.clock.now()
         if isinstance(result, Path):
             channel.is_connected = True
+            channel.standing.add(self._lane)
             return decide_on_written(attempt, now), AttemptOutcome.ACKED, ""
         if isinstance(result, Unwritable):
             what = str(result)
             decision = decide_on_unwritable(attempt, what, channel.policy, now)
             return decision, AttemptOutcome.REFUSED, what
         channel.is_connected = False
+        channel.standing.discard(self._lane)
         reason = result.strerror if isinstance(result, OSError) else type(result).__name__
         what = f"the file could not be written: {reason}"
         decision = decide_on_trouble(

@@ -169,6 +169,7 @@ class MllpSender:
         if connection is not self._connection:
             return
         self._connection = None
+        self._channel.standing.discard(self._lane)
         if self._try is not None and self._try.is_sent:
             is_clean = isinstance(reason.value, ConnectionDone) and connection.is_flushed
             self._trouble(AttemptOutcome.BROKEN, describe_failure(reason), is_clean=is_clean)
@@ -335,6 +336,7 @@ class MllpSender:
     def _drop(self) -> None:
         """Use this connection no more; what it may still bring is not looked at."""
         connection, self._connection = self._connection, None
+        self._channel.standing.discard(self._lane)
         if connection is not None:
             connection.abort()
 

@@ -56,7 +56,7 @@ class Exit:
             return "halted"
         if self.down_since:
             return "connecting"
-        if LaneState.SENDING in told.lanes or told.is_connected:
+        if LaneState.SENDING in told.lanes or told.is_standing:
             return "connected"
         return "waiting" if LaneState.WAITING in told.lanes else "idle"
 

@@ -370,6 +370,17 @@ def test_error_codes_reach_the_policy() -> None:
     assert bench.store.states["20261121-1.1"] is DeliveryState.PARKED
 
 
+def test_a_peer_that_hangs_up_is_not_shown_as_connected() -> None:
+    """If this failed, status would say connected while nobody is there."""
+    bench = Bench(due(1))
+    bench.connect()
+    bench.answer(ack("AA", "C1"))
+    assert bench.channel.status().is_standing
+    bench.lose(ConnectionDone())
+    assert not bench.channel.status().is_standing
+    assert bench.channel.status().is_connected, "it is not down: nobody has tried"
+
+
 def test_stop_leaves_nothing_behind() -> None:
     """After stop the connection is closing; once it is gone no timer runs."""
     bench = Bench(due(1), due(2))

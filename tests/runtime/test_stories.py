@@ -122,6 +122,22 @@ def test_kill_9_under_load_loses_nothing_that_was_acknowledged(site: Site) -> No
         assert not missing
 
 
+def test_a_drain_says_what_is_owed_after_it(site: Site) -> None:
+    """If this failed, an operator would not know whether the queues got empty."""
+    may_answer = threading.Event()
+    site.receiver.answer = lambda body: "AA" if may_answer.wait(10) else ""
+    site.start()
+    site.send(adt("C1", "7"), adt("C2", "7"))
+    told: list[str] = []
+    drain = threading.Thread(target=lambda: told.append(site.run("stop", "--drain")[1]))
+    drain.start()
+    site.wait(lambda: '"stopping"' in site.log)
+    may_answer.set()
+    drain.join()
+    assert told == ["stopped; still owed: 0\n"]
+    assert site.receiver.ids() == ["C1", "C2"]
+
+
 def test_sigterm_under_load_answers_what_was_taken_and_exits_0(site: Site) -> None:
     """If this failed, every planned restart would look like a crash to the senders."""
     site.start()
