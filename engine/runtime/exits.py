@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+#: how long a channel that changes waits for a file being written
+HANGING_S = 3.0
+
 
 class Exit:
     """One outbound channel and how it is doing."""
@@ -189,7 +192,13 @@ class Exits:
         """Let what is in flight finish, then end the channel."""
         found = self.exits.get(name)
         if found is not None:
-            await found.channel.stop().asFuture(asyncio.get_running_loop())
+            stopped = found.channel.stop().asFuture(asyncio.get_running_loop())
+            if found.own_threads is not None:
+                # A folder that hangs must not keep a reload waiting; what is written there after
+                # all is found by its name, or lies in a folder that is no longer this channel's.
+                await asyncio.wait({stopped}, timeout=HANGING_S)
+                found.channel.abort()
+            await stopped
             self.exits.pop(name, None)
             if found.own_threads is not None:
                 found.own_threads.end()

@@ -114,22 +114,34 @@ def test_sigterm_under_load(tmp_path: Path) -> None:
         assert set(acked) <= set(it.receiver.control_ids())
 
 
-@fault(7, "SIGSTOP, then SIGCONT", "no storm of duplicates; it goes on")
-def test_stopped_and_continued(tmp_path: Path) -> None:
-    """Frozen for longer than a time-out, the engine goes on where it was, with few duplicates."""
-    with bench(tmp_path) as it:
+def check_frozen(folder: Path, seconds: float) -> None:
+    """Freeze the engine for *seconds* with a message before its door; it must go on."""
+    with bench(folder) as it:
         it.send(message(1))
         it.receiver.wait_for(1)
         os.kill(it.engine.pid, signal.SIGSTOP)
         wire = Wire.connect(it.port)
         wire.send(message(2))
-        threading.Event().wait(2.5)
+        threading.Event().wait(seconds)
         os.kill(it.engine.pid, signal.SIGCONT)
         assert verdict(wire.receive()) == "AA"
         wire.close()
         it.receiver.wait_for(2)
         it.engine.wait_drained()
         assert len(it.receiver.messages) <= 3
+
+
+@fault(7, "SIGSTOP 2.5 s, then SIGCONT", "no storm of duplicates; it goes on")
+def test_stopped_and_continued(tmp_path: Path) -> None:
+    """Frozen for longer than a time-out, the engine goes on where it was, with few duplicates."""
+    check_frozen(tmp_path, 2.5)
+
+
+@fault(7, "SIGSTOP 30 s, then SIGCONT", "no storm of duplicates; it goes on")
+@pytest.mark.torture
+def test_stopped_for_long(tmp_path: Path) -> None:
+    """Frozen for half a minute, the engine goes on as after a moment."""
+    check_frozen(tmp_path, 30.0)
 
 
 @fault(28, "downstream processes, its ack is lost", "one duplicate with the same bytes, recorded")

@@ -167,3 +167,18 @@ def test_hanging_folder(tmp_path: Path) -> None:
         shim.disarm()
         it.engine.wait_drained()
         assert len(list((out / "dead").glob("*.hl7"))) == 16
+
+
+@fault(
+    45, "a reload while the folder of a file channel hangs", "the channel moves to another folder"
+)
+def test_reload_away_from_a_hanging_folder(tmp_path: Path) -> None:
+    """A channel whose folder hangs can be sent elsewhere; what waited is written there."""
+    with shimmed(tmp_path, site=TWO_FOLDERS) as (it, shim):
+        shim.arm("sync out/dead hang -1")
+        assert [it.send(message(n)) for n in range(1, 4)] == ["AA"] * 3
+        channels = it.engine.folder / "channels" / "channels.yaml"
+        channels.write_text(channels.read_text().replace("out/dead", "out/other"))
+        assert it.engine.command("reload", wait_s=30).returncode == 0
+        it.engine.wait_drained()
+        assert len(list((it.engine.folder / "out" / "other").glob("*.hl7"))) == 3
