@@ -171,7 +171,7 @@ class Operations:
         prepared = self._prepared.pop(str(asked["token"]), None)
         if prepared is None:
             raise Conflict("this was done already, or prepared too long ago", fix="start over")
-        reason = str(asked.get("reason") or "")
+        reason = str(asked.get("reason") or "").strip()
         if not reason:
             raise Usage("this wants a reason")
         operation = Operation(

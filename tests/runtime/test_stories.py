@@ -62,6 +62,8 @@ def test_a_refused_patient_waits_and_everybody_else_goes_on(site: Site) -> None:
 
     told = site.json("requeue", "--outbound", "lis", "--dry-run")
     assert (told["count"], site.outbound()["parked"]) == (1, 1)
+    code, _, err = site.run("requeue", "--outbound", "lis", "--reason", " ", "--yes", "1")
+    assert (code, "wants --reason" in err) == (2, True)
     code, _, err = site.run("requeue", "--outbound", "lis", "--reason", "fixed")
     assert (code, "--yes 1" in err) == (2, True)
     code, _, err = site.run("requeue", "--outbound", "lis", "--reason", "fixed", "--yes", "3")
