@@ -77,7 +77,7 @@ def act(
     """Show the count, ask, act on exactly what was shown; exit 1 when something was left out."""
     if not ids and not filters:
         raise Usage(f"{verb} of what?", fix="give message or delivery ids, or filters")
-    if not reason.strip() and not dry_run:
+    if not (reason or "").strip() and not dry_run:
         raise Usage(
             f"{verb} wants --reason", fix='such as --reason "LIS fixed its table, ticket 4711"'
         )
