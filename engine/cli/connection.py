@@ -66,7 +66,7 @@ def connect_running(settings: Settings) -> Iterator[CallVerb]:
         raise MedbusError(
             "no engine is running on this data folder",
             code="RUN-027",
-            where=str(data),
+            where=str(data.absolute()),
             fix="start it with `medbus run`",
         )
     try:

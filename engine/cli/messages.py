@@ -63,7 +63,8 @@ def summarise(item: dict[str, Any]) -> str:
         for (outbound, state), count in states.items()
     ]
     if told:
-        return ", ".join(told)
+        again = f"replay of {item['replay_of']}: " if item["replay_of"] else ""
+        return again + ", ".join(told)
     if item["state"] == "duplicate":
         return f"of {item['duplicate_of']}"
     return item["reject_reason"] or "filtered"

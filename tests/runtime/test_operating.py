@@ -181,6 +181,7 @@ def test_replays_are_new_records_linked_to_the_old(site: Site) -> None:
         (first, "received"),
         (first, "sent"),
     ]
+    assert site.run("messages")[1].count(f"replay of {first}:") == 2
     assert len(site.json("trace", first)["replays"]) == 2
     flows = {row["flow"]: row["stored"] for row in site.status()["ledger"]}
     assert flows == {"live": 2, "replay": 2}
