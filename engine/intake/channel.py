@@ -88,7 +88,7 @@ class InboundChannel:
         self._reported = (0, 0)
         self._loss_timer: Any = None
         self._is_over = False
-        self._waits = self._make_waits(acceptance)
+        self._waits = self._make_waits()
 
     # -- life ------------------------------------------------------------------------------
 
@@ -105,8 +105,6 @@ class InboundChannel:
 
     def reconfigure(self, acceptance: Acceptance) -> None:
         """Treat frames from now on under another configuration; earlier ones keep theirs."""
-        if acceptance.policy.delivered_by is not None:
-            self._waits.choices = acceptance.policy.delivered_by
         self.acceptance = acceptance
 
     def stop(self) -> Deferred[None]:
@@ -304,34 +302,33 @@ class InboundChannel:
         """Hear from the outbound channels what became of a delivery of this channel."""
         self._waits.settled(delivery_id, state, route, answer)
 
-    def _make_waits(self, acceptance: Acceptance) -> DeliveryWaits:
+    def _make_waits(self) -> DeliveryWaits:
         return DeliveryWaits(
             self._seams.reactor,
-            acceptance.policy.delivered_by or DeliveredBy(""),
             make_ack=self._make_awaited_ack,
             expire=self._seams.expire,
             keep=self._keep_ack,
         )
 
     def _await(self, item: _Item, arrival: Arrival, accepted: Accepted) -> None:
-        wanted = item.acceptance.policy.delivered_by
+        choices = item.acceptance.policy.delivered_by or DeliveredBy("")
         states = [
             (f"{accepted.message_id}.{new.number}", state)
             for new, state in zip(arrival.deliveries, accepted.delivery_states, strict=True)
-            if wanted is not None and new.outbound == wanted.outbound
+            if new.outbound == choices.outbound
         ]
-        self._waits.begin(item.facts, arrival.body, item.reply, states)
+        self._waits.begin(choices, item.facts, arrival.body, item.reply, states)
 
     def _await_again(self, item: _Item, arrival: Arrival, first_id: str) -> None:
         """A resend of a message whose answer is not stored: wait with it, or see how it stands."""
         if self._waits.join(first_id, item.reply):
             return
-        wanted = item.acceptance.policy.delivered_by
-        outbound = wanted.outbound if wanted is not None else ""
+        choices = item.acceptance.policy.delivered_by or DeliveredBy("")
         facts = item.facts._replace(message_id=first_id)
 
         def look(store: Any) -> Any:
-            owed = [d for d in store.get_message(first_id).deliveries if d.outbound == outbound]
+            message = store.get_message(first_id)
+            owed = [each for each in message.deliveries if each.outbound == choices.outbound]
             done = [each for each in owed if each.state is DeliveryState.DELIVERED]
             last = max(done, key=lambda each: each.settled_at, default=None)
             return owed, last, store.get_attempts(last.delivery_id) if last is not None else ()
@@ -345,7 +342,7 @@ class InboundChannel:
                 route = last.route if last is not None else ""
                 answer = tries[-1].attempt.ack if tries else b""
                 self._waits.begin(
-                    facts, arrival.body, item.reply, states, route=route, answer=answer
+                    choices, facts, arrival.body, item.reply, states, route=route, answer=answer
                 )
 
         self._seams.writer.call(look, seen)

@@ -25,6 +25,8 @@ _GOES_ON = frozenset({DeliveryState.PENDING, DeliveryState.HELD})
 class Awaited:
     """One message whose sender waits for its delivery."""
 
+    #: what the configuration it came in under wants
+    choices: DeliveredBy
     facts: Facts
     #: the received bytes, for the header of the ack
     body: bytes
@@ -49,14 +51,12 @@ class DeliveryWaits:
     def __init__(
         self,
         clock: Any,
-        choices: DeliveredBy,
         *,
         make_ack: Callable[[Awaited, str, str], bytes],
         expire: Callable[[str, str], None],
         keep: Callable[[str, bytes, str], None],
     ) -> None:
         self._clock = clock
-        self.choices = choices
         self._make_ack = make_ack
         self._expire = expire
         self._keep = keep
@@ -68,6 +68,7 @@ class DeliveryWaits:
 
     def begin(
         self,
+        choices: DeliveredBy,
         facts: Facts,
         body: bytes,
         reply: Reply,
@@ -84,21 +85,21 @@ class DeliveryWaits:
             answer: what the receiver said to that one.
         """
         known = dict(states)
-        awaited = Awaited(facts, body, [reply], set(), answer, route)
+        awaited = Awaited(choices, facts, body, [reply], set(), answer, route)
         if not known:
-            self._finish(awaited, self.choices.on_filtered, "no route sends this message on")
+            self._finish(awaited, choices.on_filtered, "no route sends this message on")
         elif DeliveryState.PARKED in known.values():
-            self._finish(awaited, self.choices.on_park, "the message needs a person")
+            self._finish(awaited, choices.on_park, "the message needs a person")
         elif all(state is DeliveryState.DELIVERED for state in known.values()):
             self._finish(awaited, "AA", "")
         elif any(state not in _GOES_ON | {DeliveryState.DELIVERED} for state in known.values()):
-            self._finish(awaited, self.choices.on_timeout, "the message was not delivered")
+            self._finish(awaited, choices.on_timeout, "the message was not delivered")
         else:
             awaited.owed = {name for name, state in known.items() if state in _GOES_ON}
             for name in awaited.owed:
                 self._by_delivery[name] = awaited
             self._by_message[facts.message_id] = awaited
-            awaited.timer = self._clock.callLater(self.choices.timeout_s, self._time_is_up, awaited)
+            awaited.timer = self._clock.callLater(choices.timeout_s, self._time_is_up, awaited)
 
     def join(self, message_id: str, reply: Reply) -> bool:
         """Answer *reply*, to a resend of *message_id*, together with it; False if it is over."""
@@ -113,9 +114,9 @@ class DeliveryWaits:
         if awaited is None or state in _GOES_ON:
             return
         if state is DeliveryState.PARKED:
-            self._finish(awaited, self.choices.on_park, "the message needs a person")
+            self._finish(awaited, awaited.choices.on_park, "the message needs a person")
         elif state is not DeliveryState.DELIVERED:
-            self._finish(awaited, self.choices.on_timeout, "the message was not delivered")
+            self._finish(awaited, awaited.choices.on_timeout, "the message was not delivered")
         else:
             awaited.owed.discard(delivery_id)
             awaited.answer, awaited.route = answer, route
@@ -129,9 +130,9 @@ class DeliveryWaits:
 
     def _time_is_up(self, awaited: Awaited) -> None:
         owed = sorted(awaited.owed)
-        self._finish(awaited, self.choices.on_timeout, "not delivered in time")
+        self._finish(awaited, awaited.choices.on_timeout, "not delivered in time")
         for delivery_id in owed:
-            self._expire(self.choices.outbound, delivery_id)
+            self._expire(awaited.choices.outbound, delivery_id)
 
     def _finish(self, awaited: Awaited, code: str, text: str) -> None:
         self._forget(awaited)

@@ -169,3 +169,15 @@ def test_a_reload_changes_nothing_for_what_has_come_in() -> None:
     settle(bench, DeliveryState.DELIVERED)
     assert code(reply) == "AA"
     assert code(bench.send(ADT % b"X2")) == "AA"
+
+
+def test_who_waits_keeps_what_was_promised_when_it_came() -> None:
+    """A reload to another outbound channel or time-out is for the messages after it."""
+    bench = make(timeout_s=15.0, on_timeout="AR")
+    reply = bench.send(ADT % b"X1")
+    other = DeliveredBy("archive", timeout_s=60.0)
+    wanted = acceptance_for(bench.compiled, ack=AckWhen.DELIVERED_BY, delivered_by=other)
+    bench.channel.reconfigure(wanted)
+    bench.clock.advance(15.1)
+    assert code(reply) == "AR"
+    assert bench.expired == [("lis", "20261121-1.1")]
