@@ -1,21 +1,26 @@
 """
 A copy of the data folder while the engine runs.
 
-Each file is copied at one moment, the day files first and control.db last, so that whatever a
-message names (snapshot, operation) is in the copy. Wrapped keys go along; the master key does
-not: a backup that carries its own key protects nothing.
+What is being written is copied as it was at one moment between two commits, control.db and all
+days together: what the copy holds is what was committed first, and an operation that was under
+way goes on where it is opened. Wrapped keys go along; the master key does not: a backup that
+carries its own key protects nothing.
+
+Rules of this file: a file that is written is read in one transaction, or SQLite would begin
+anew with each commit and never end; a file at rest is not, or nobody could open it meanwhile.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 
 from engine.model.errors import Conflict
 from engine.security.keyring import RING_FILE, sync_folder
+from engine.store.control_file import HEAD_FILE, ControlFile
 from engine.store.control_file import NAME as CONTROL_NAME
-from engine.store.control_file import ControlFile
 from engine.store.core import Core
 from engine.store.sqlite import Connection, copy_into
 
@@ -33,19 +38,44 @@ def backup(core: Core, control: ControlFile, folder: Path) -> None:
     messages.mkdir(mode=0o700, parents=True)
     keys = folder / "keys"
     keys.mkdir(mode=0o700)
-    for day in core.days:
-        with core.read(day) as connection:
+    # Before the moment: a noted head may be older than the audit chain, never newer.
+    _copy_key_file(core, keys, HEAD_FILE)
+    with ExitStack() as held:
+        with core.moment:
+            days = core.days
+            # The newest two also before their first message since the start.
+            written = {
+                day: _hold(held, core.read(day))
+                for day in sorted({*core.files.open_days(), *days[-2:]}.intersection(days))
+            }
+            control_now = _hold(held, control.readers.use(CONTROL_NAME))
+        for day, connection in written.items():
             _copy(connection, messages / core.files.path(day).name)
+        _copy(control_now, folder / CONTROL_NAME)
+    for day in days:
+        if day not in written and day in core.days:
+            with core.read(day) as connection:
+                _copy(connection, messages / core.files.path(day).name)
     # After the days: the ring then holds the keys of every day that was copied.
-    for name in (RING_FILE, "audit.head"):
-        source = core.keys.folder / name
-        if source.exists():
-            shutil.copyfile(source, keys / name)
-            (keys / name).chmod(0o600)
-    with control.readers.use(CONTROL_NAME) as connection:
-        _copy(connection, folder / CONTROL_NAME)
+    _copy_key_file(core, keys, RING_FILE)
     for path in (messages, keys, folder):
         sync_folder(path)
+
+
+def _hold(held: ExitStack, reading: AbstractContextManager[Connection]) -> Connection:
+    """Return a connection that sees, until *held* ends, what is committed now."""
+    connection = held.enter_context(reading)
+    connection.execute("BEGIN")
+    held.callback(connection.execute, "COMMIT")
+    connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+    return connection
+
+
+def _copy_key_file(core: Core, keys: Path, name: str) -> None:
+    source = core.keys.folder / name
+    if source.exists():
+        shutil.copyfile(source, keys / name)
+        (keys / name).chmod(0o600)
 
 
 def _copy(connection: Connection, target: Path) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -39,8 +39,10 @@ class ControlFile:
         keys: KeyRing,
         failpoint: Failpoint,
         translate: Callable[[str, Exception], MedbusError],
+        moment: AbstractContextManager[object],
     ) -> None:
         self._translate = translate
+        self._moment = moment
         self.path = folder / NAME
         self._keys = keys
         self._head_path = keys.folder / HEAD_FILE
@@ -74,6 +76,10 @@ class ControlFile:
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """Commit what the block writes, or nothing."""
+        with self._moment:
+            yield from self._write()
+
+    def _write(self) -> Iterator[Connection]:
         self._connection.execute("BEGIN IMMEDIATE")
         try:
             yield self._connection

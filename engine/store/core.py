@@ -111,6 +111,8 @@ class Core:
         #: chores that found no room
         self._postponed: dict[str, Callable[[], bool]] = {}
         self._memory_lock = threading.Lock()
+        #: held while something is committed; who takes it stands between two commits
+        self.moment = threading.RLock()
         self._room = Room(folder, settings)
         self._reserve = Reserve(folder, min(settings.reserve_bytes, self._room.disk_bytes // 32))
         self._wake: Callable[[], None] = lambda: None
@@ -125,6 +127,10 @@ class Core:
         Raises:
             Fenced, StoreFull, Conflict, NotFound, MedbusError: as ``translate`` says.
         """
+        with self.moment:
+            yield from self._transaction(day, create=create)
+
+    def _transaction(self, day: str, *, create: bool) -> Iterator[Transaction]:
         self.check_fence()
         transaction: Transaction | None = None
         try:

@@ -84,7 +84,7 @@ class SqliteStore:
             refuse_missing_wal(self._core)
             refuse_missing_control(folder, self.keys)
             self._control = ControlFile(
-                folder, self.keys, self._core.failpoint, self._core.translate
+                folder, self.keys, self._core.failpoint, self._core.translate, self._core.moment
             )
             self._open()
         except BaseException:

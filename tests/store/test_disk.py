@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
@@ -578,4 +579,28 @@ def test_a_backup_taken_while_running_opens(folder: Path, tmp_path: Path) -> Non
     assert copy.get_body(f"{DAY}-1") == arrival(1).body
     assert copy.verify_audit().ok
     assert not copy.facts().was_unclean
+    copy.close()
+
+
+def test_a_backup_ends_although_messages_come_all_the_time(folder: Path, tmp_path: Path) -> None:
+    """A file larger than one step of the copy, written between every two steps, is copied once."""
+    store = SqliteStore(folder, settings=SETTINGS)
+    accept(store, *[arrival(n, body=bytes([n]) * 500_000) for n in range(10, 60)])
+    steps: list[None] = []
+    copying = Thread(target=lambda: steps.append(store.backup(tmp_path / "copy")))
+    copying.start()
+    n = 100
+    while copying.is_alive() and n < 5_000:
+        commit(store, arrival(n), arrival(n, day=NEXT_DAY, control_id=f"N{n}"))
+        n += 1
+    copying.join(30)
+    assert steps
+    assert n < 5_000
+    store.close()
+    shutil.copy(folder / "keys" / "master.key", tmp_path / "copy" / "keys" / "master.key")
+    copy = SqliteStore(tmp_path / "copy", settings=SETTINGS)
+    found = copy.find_messages(MessageFilter(), limit=10_000).items
+    # Over all days together, what is there is what was committed first.
+    assert sorted(one.seq for one in found) == list(range(1, len(found) + 1))
+    assert copy.check_ledger(DAY) == copy.check_ledger(NEXT_DAY) == ()
     copy.close()
