@@ -11,6 +11,8 @@ from engine.cli.settings import Settings, pass_settings, print_json
 from engine.cli.site import find_data
 from engine.model.errors import MedbusError
 
+_OWED = ("pending", "parked", "held")
+
 
 @click.command("stop", short_help="Stop the running engine.")
 @click.option("--drain", is_flag=True, help="First close the listeners and empty the queues.")
@@ -36,17 +38,19 @@ def stop(settings: Settings, *, drain: bool, within: float) -> None:
         if time.monotonic() > until:
             raise MedbusError("the engine is still running", code="RUN-029", fix="see its log")
         time.sleep(0.05)
-    told = {**told, "state": "stopped", "pending": _pending(settings, told["pending"])}
+    told = {**told, "state": "stopped", **_owed(settings, told["pending"])}
     if settings.as_json:
         print_json(told)
     else:
-        click.echo(f"stopped; still owed: {told['pending']}")
+        owed = [f"{told[state]:,} {state}" for state in _OWED if told.get(state)]
+        click.echo(f"stopped; still owed: {', '.join(owed) or 0}")
 
 
-def _pending(settings: Settings, before: int) -> int:
-    """Return what is pending after the stop; *before* where a supervisor was faster."""
+def _owed(settings: Settings, before: int) -> dict[str, int]:
+    """Count what is owed after the stop; *before* is pending where a supervisor was faster."""
     try:
         with connect(settings) as call:
-            return sum(row["pending"] for row in call("status", {})["outbound"])
+            rows = call("status", {})["outbound"]
     except MedbusError:
-        return before
+        return {"pending": before}
+    return {state: sum(row[state] for row in rows) for state in _OWED}

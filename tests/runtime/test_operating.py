@@ -347,6 +347,15 @@ def test_a_command_after_a_crash_does_not_hide_what_is_uncertain(site: Site) -> 
     site.wait(lambda: site.json("show", message["message_id"])["deliveries"][0]["uncertain"])
 
 
+def test_a_stop_says_what_is_owed_and_what_waits_for_a_person(site: Site) -> None:
+    """If this failed, an engine would be switched off in the belief that nothing is left."""
+    site.receiver.answer = lambda body: "AR" if b"|C1|" in body else "AA"
+    site.start()
+    site.send(adt("C1", "7"), adt("C2", "7"))
+    site.wait(lambda: site.outbound()["held"] == 1)
+    assert site.run("stop")[1] == "stopped; still owed: 1 parked, 1 held\n"
+
+
 def test_what_is_cancelled_is_not_sent_and_a_held_one_says_what_it_waits_for(site: Site) -> None:
     """If this failed, a cancelled order could still reach the laboratory."""
     site.receiver.answer = lambda body: "AR" if b"|C1|" in body else "AA"
