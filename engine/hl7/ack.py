@@ -152,14 +152,14 @@ def build_ack(
     marks = answered.delimiters
     join = marks.component or "^"
     trigger = answered.trigger
-    kind = ["ACK", escape(trigger, marks), "ACK"] if trigger and marks.component else ["ACK"]
+    kind = ["ACK", _leaf(trigger, marks), "ACK"] if trigger and marks.component else ["ACK"]
     msh = [
         f"MSH{marks.field}{marks.encoding_characters}",
         *(answered.field(number) for number in (5, 6, 3, 4)),
         format_timestamp(at, timezone),
         "",
         join.join(kind),
-        escape(control_id, marks),
+        _leaf(control_id, marks),
         answered.field(11) or "P",
         answered.field(12) or "2.5",
     ]
@@ -177,8 +177,12 @@ _UNREADABLE = Header([], DEFAULT_DELIMITERS)
 
 
 def _escaped(text: str, marks: Delimiters) -> str:
-    """Return *text* for people; without an escape character its delimiters become blanks."""
-    text = text.encode("ascii", "replace").decode("ascii")
+    """Return *text* for people."""
+    return _leaf(text.encode("ascii", "replace").decode("ascii"), marks)
+
+
+def _leaf(text: str, marks: Delimiters) -> str:
+    """Return *text* escaped; without an escape character its delimiters become blanks."""
     if marks.escape:
         return escape(text, marks)
     return "".join(

@@ -134,6 +134,14 @@ def test_explanations_are_escaped():
     assert Message.parse(raw).get("MSA-3") == "a b"
 
 
+def test_a_header_that_declares_no_escape_character_is_answered_all_the_same():
+    """If this failed, one odd sender's message would close its connection and never be stored."""
+    odd = parse_header(b"MSH|^~&|HIS|H|L|L|1||ADT^A&1|M1|P|2.5\r")
+    ack = build_ack(odd, code="AA", control_id="2026&1", at=AT, timezone=ZONE)
+    assert parse_ack(ack).control_id_bytes == b"M1"
+    assert b"|ACK^A 1^ACK|2026 1|" in ack
+
+
 def test_an_unreadable_message_is_answered_all_the_same():
     """Without a header the reject has usual delimiters and an empty MSA-2."""
     raw = build_ack(None, code="AR", control_id="7", at=AT, timezone=ZONE, error=AckError("100"))
