@@ -105,11 +105,11 @@ def check_cuts(
     dice = random.Random(SEED)
     cuts = plan_cuts(records, count, dice)
     most = 0
-    to_start = set(dice.sample(cuts, started))
-    for cut, target in cut_power(records, cuts, site, into, dice):
+    to_start = set(dice.sample(range(count), started))
+    for number, (cut, target) in enumerate(cut_power(records, cuts, site, into, dice)):
         data = target / "data"
-        if cut in to_start and cut.acked:
-            start_again(cut, data, into / f"again-{cut.at}")
+        if number in to_start and cut.acked:
+            start_again(cut, data, into / f"again-{number}")
         if data.exists() or cut.acked:
             broken = find_broken(cut, data)
             assert broken == [], f"cut at record {cut.at} ({cut.kind}), seed {SEED}"
