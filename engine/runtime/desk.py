@@ -52,6 +52,10 @@ class RunningEngine(Protocol):
         """Have these outbound channels look for deliveries."""
         ...
 
+    def taken_out(self, delivery_ids: Sequence[str]) -> None:
+        """Tell the senders who wait for deliveries that were cancelled."""
+        ...
+
     def reload(self, user: str, *, dry_run: bool, reason: str) -> dict[str, Any]:
         """Take over the site's files as they are now."""
         ...

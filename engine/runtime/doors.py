@@ -8,7 +8,7 @@ an alarm meanwhile; what a door has taken is answered before it closes.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -22,6 +22,7 @@ from engine.intake.budget import Budget
 from engine.intake.channel import InboundChannel, IntakeSeams
 from engine.model.errors import MedbusError
 from engine.model.records import DueDelivery, Settlement
+from engine.model.states import DeliveryState
 from engine.runtime.build_inbound import build_acceptance, build_listener
 from engine.runtime.configuration import Configuration
 from engine.runtime.rates import RateMeter
@@ -177,6 +178,12 @@ class Doors:
             door.channel.delivery_settled(
                 delivery.delivery_id, settlement.state, answer, delivery.route
             )
+
+    def cancelled(self, delivery_ids: Sequence[str]) -> None:
+        """Tell all channels of deliveries that an operator cancelled (`delivered_by`)."""
+        for door in self.doors.values():
+            for delivery_id in delivery_ids:
+                door.channel.delivery_settled(delivery_id, DeliveryState.CANCELLED, b"")
 
     def view(
         self, zone: Any, today: Mapping[str, int], last_at: Callable[[str], float]

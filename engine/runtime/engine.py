@@ -340,6 +340,11 @@ class Engine:
         """Have these channels look for deliveries."""
         self._deliver(lambda: self._wake_now(outbounds))
 
+    def taken_out(self, delivery_ids: Sequence[str]) -> None:
+        """Tell the senders who wait for deliveries that were cancelled."""
+        if delivery_ids:
+            self._deliver(lambda: self.doors.cancelled(delivery_ids))
+
     def _wake_now(self, outbounds: frozenset[str]) -> None:
         for name in outbounds:
             self.exits.wake(name)

@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from engine.model.errors import Conflict, MedbusError, NotFound, Usage
+from engine.model.states import DeliveryState
 from engine.runtime import explain, house, overview, relinking, replays
 from engine.runtime.bodies import open_body
 from engine.runtime.desk import Desk, new_operation_id
@@ -202,6 +203,13 @@ class Operations:
     def _report(self, report: OperationReport, concerned: frozenset[str]) -> View:
         if self.desk.engine is not None:
             self.desk.engine.wake(report.ready | concerned)
+            self.desk.engine.taken_out(
+                [
+                    item.delivery_id
+                    for item in report.items
+                    if item.after is DeliveryState.CANCELLED and not item.replaced_by
+                ]
+            )
         return {
             "operation_id": report.operation_id,
             "done": report.done,

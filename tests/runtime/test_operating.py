@@ -320,6 +320,26 @@ def test_a_sender_can_wait_for_the_receivers_answer(site: Site) -> None:
     assert "the last of" in why
 
 
+def test_a_cancelled_delivery_is_told_to_the_sender_who_waits_for_it(site: Site) -> None:
+    """If this failed, its sender would wait out the time-out for what nobody will deliver."""
+    waiting = CHANNELS.replace(
+        'listen: "127.0.0.1:0"}\n',
+        'listen: "127.0.0.1:0"}\n    ack: {delivered_by: lis, timeout: 10m}\n',
+    )
+    site.write_channels(waiting)
+    site.receiver.close()
+    site.start()
+    answers: list[str] = []
+    sender = threading.Thread(target=lambda: answers.extend(site.send(adt("C1", "7"))), daemon=True)
+    sender.start()
+    site.wait(lambda: site.outbound()["pending"] == 1)
+    message = site.json("messages")["items"][0]["message_id"]
+    code, _, err = site.run("cancel", message, "--reason", "withdrawn", "--yes", "1")
+    assert code == 0, err
+    sender.join(20)
+    assert answers == ["AE"]
+
+
 def test_why_tells_what_a_delivery_expired_of(site: Site) -> None:
     """If this failed, `expired` would leave an operator to guess at expire_after."""
     site.write_channels(CHANNELS.replace("  lis:\n", "  lis:\n    expire_after: 1s\n", 1))
