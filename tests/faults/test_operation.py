@@ -22,7 +22,7 @@ def raises(message, context):
 
 
 def loops(message, context):
-    while message["PID-5.1"] == "ZQCANARY":
+    while message["PID-5.1"]:
         pass
     return message
 
