@@ -25,6 +25,9 @@ def tell_wait(desk: Desk, delivery: StoredDelivery) -> str:
         if delivery.due_at > desk.clock.now():
             again = f"; next try {_clock(desk, delivery.due_at)}"
         return f"the last of {delivery.attempts} tries: {tell_try(tries[-1])}{again}"
+    counts = desk.store.counts().outbounds.get(outbound)
+    if counts is not None and counts.halted_by:
+        return f"{outbound} is halted by {counts.halted_by[0]}"
     for found in desk.engine.view_outbounds():
         if found["name"] == outbound and found["last_error"]:
             return f"{outbound} is {found['state']}: {found['last_error']}"

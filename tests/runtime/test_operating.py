@@ -267,6 +267,20 @@ def test_a_pause_goes_with_a_renamed_channel_and_is_told_by_why(site: Site) -> N
     site.wait(lambda: site.receiver.ids() == ["C1"])
 
 
+def test_why_tells_that_a_halted_channel_waits_for_a_person(site: Site) -> None:
+    """If this failed, nobody would learn after a restart why nothing goes out any more."""
+    site.write_channels(CHANNELS.replace("    lanes: 2\n", "    on_park: halt\n"))
+    site.receiver.answer = lambda body: "AR"
+    site.start()
+    site.send(adt("C1", "7"), adt("C2", "8"))
+    site.wait(lambda: site.outbound()["parked"] == 1)
+    site.stop()
+    site.restart()
+    site.wait(lambda: site.outbound()["state"] == "halted")
+    told = site.json("why", "--control-id", "C2", "--to", "lis")["items"][0]["why"]
+    assert "pending, lis is halted by" in told
+
+
 def test_a_channel_removed_while_paused_can_be_resumed(site: Site) -> None:
     """If this failed, its pause would be shown for ever, and its end would disturb the others'."""
     site.start()
