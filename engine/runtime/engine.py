@@ -20,7 +20,7 @@ from engine.intake.acceptance import Facts
 from engine.intake.budget import Budget
 from engine.intake.channel import IntakeSeams
 from engine.intake.turns import Turns
-from engine.model.errors import MedbusError
+from engine.model.errors import MedbusError, Stopping
 from engine.runtime.alarms import AlarmBoard
 from engine.runtime.asking import Asking
 from engine.runtime.clock import SystemClock
@@ -194,8 +194,9 @@ class Engine:
 
     def _reap(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
-        if not task.cancelled() and task.exception() is not None:
-            log.error("something beside the messages failed", exc_info=task.exception())
+        error = None if task.cancelled() else task.exception()
+        if error is not None and not isinstance(error, Stopping):
+            log.error("something beside the messages failed", exc_info=error)
 
     # -- stop ----------------------------------------------------------------------------------
 

@@ -162,17 +162,29 @@ def test_a_stop_right_after_the_start_ends_the_process(site: Site) -> None:
 
 def test_a_replay_that_meets_a_stop_goes_on_at_the_next_start(site: Site) -> None:
     """If this failed, a stop would wait for a long replay, or half of it would be lost."""
-    ids = [f"C{n}" for n in range(300)]
+    ids = [f"C{n}" for n in range(100)]
     site.start()
     site.send(*(adt(name, name) for name in ids))
     site.wait(lambda: len(site.receiver.got) == len(ids) and site.outbound()["pending"] == 0)
     site.receiver.got.clear()
+    slow = (
+        "import time\n\n\ndef same(message, context):\n    time.sleep(0.05)\n    return message\n"
+    )
+    site.write("transforms/python/slow.py", slow)
+    step = "      - python: {call: slow:same, timeout: 5s}\n"
+    site.write_channels(CHANNELS.replace("    to: lis\n", step + "    to: lis\n"))
+    assert site.run("reload")[0] == 0
     words = ("--as", "received", "--outbound", "lis", "--reason", "x", "--yes", str(len(ids)))
-    replay = threading.Thread(target=site.run, args=("replay", *words))
+    told: list[str] = []
+    replay = threading.Thread(target=lambda: told.append(site.run("replay", *words)[2]))
     replay.start()
-    site.wait(lambda: site.receiver.got)
+    site.wait(lambda: site.outbound()["pending"])
     assert site.stop() == 0
     replay.join()
+    assert "RUN-010" in told[0]
+    site.restart()
+    assert site.stop() == 0  # once more, while it goes on by itself
+    assert '"error"' not in site.log
     site.restart()
     site.wait(lambda: len(site.receiver.got) >= len(ids) and site.outbound()["pending"] == 0)
     assert sorted(site.receiver.ids()) == sorted(ids)
