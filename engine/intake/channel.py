@@ -164,40 +164,33 @@ class InboundChannel:
     def decide(self, item: _Item) -> None:
         """Run the pipeline on a message whose turn has come."""
         steps = item.acceptance.accept(item.body, item.facts)
+        self._go_on(item, steps, lambda: next(steps))
+
+    def _go_on(
+        self,
+        item: _Item,
+        steps: Generator[PythonCall, PythonAnswer, Arrival],
+        resume: Callable[[], PythonCall],
+    ) -> None:
+        """Run it until it is decided, or asks for a Python step."""
+        if self._is_over:
+            return  # its sender was hung up on, and sends it again
         try:
-            call = next(steps)
+            asked = self._seams.call_python(resume())
         except StopIteration as stop:
             item.arrival = stop.value
             self._submit_ready()
-            return
         except BaseException:
             # A defect: those behind it must not wait for it, and its sender will send again.
             self._queue.remove(item)
             item.reply.hang_up()
+            self._submit_ready()
             raise
-        self._ask_python(item, steps, call)
-
-    def _ask_python(
-        self,
-        item: _Item,
-        steps: Generator[PythonCall, PythonAnswer, Arrival],
-        call: PythonCall,
-    ) -> None:
-        def go_on(resume: Callable[[], PythonCall]) -> None:
-            if self._is_over:
-                return  # its sender was hung up on, and sends it again
-            try:
-                following = resume()
-            except StopIteration as stop:
-                item.arrival = stop.value
-                self._submit_ready()
-            else:
-                self._ask_python(item, steps, following)
-
-        self._seams.call_python(call).addCallbacks(
-            lambda answer: go_on(lambda: steps.send(answer)),
-            lambda failure: go_on(lambda: steps.throw(failure.value)),
-        )
+        else:
+            asked.addCallbacks(
+                lambda answer: self._go_on(item, steps, lambda: steps.send(answer)),
+                lambda failure: self._go_on(item, steps, lambda: steps.throw(failure.value)),
+            )
 
     def _submit_ready(self) -> None:
         """Submit what is decided at the head of the order."""

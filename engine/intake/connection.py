@@ -62,6 +62,8 @@ class Reply:
 
     def hang_up(self) -> None:
         """Close the connection without an answer: the sender will send again."""
+        if not self.is_ready:
+            self._connection.give_back(self)
         self._connection.abort()
 
 
@@ -165,9 +167,14 @@ class MllpConnection(Protocol):
 
     # -- the channel asks ------------------------------------------------------------------
 
+    def give_back(self, reply: Reply) -> None:
+        """Count the frame's bytes out, once."""
+        size, reply.size = reply.size, 0
+        self._budget.remove(size)
+
     def flush(self, reply: Reply) -> None:
         """Write what is ready at the head of the order: at once, or once for many."""
-        self._budget.remove(reply.size)
+        self.give_back(reply)
         if self._is_lost:
             return
         replies = self._replies

@@ -266,6 +266,28 @@ def test_an_answer_of_python_after_the_end_stores_nothing(
     assert cut_off.result is None
 
 
+def test_a_defect_after_a_python_step_holds_up_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its sender is hung up on; the message behind it is stored and answered."""
+    bench = _bench_with_python(monkeypatch)
+
+    def broken(body: bytes, facts: Any) -> Any:
+        yield "a call"
+        raise ZeroDivisionError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(bench.channel.acceptance, "accept", broken)
+        first = bench.send(adt())
+    second = bench.send(adt(b"X2"))
+    failed = bench.python_calls[0][1]
+    failed.callback(None)
+    failed.addErrback(lambda failure: failure.trap(ZeroDivisionError))
+    assert first.is_hung_up
+    assert first.ack is None
+    assert [arrival.control_id for arrival in bench.writer.arrivals] == ["X2"]
+    assert code(second) == "AA"
+    assert bench.channel.in_flight_count == 0
+
+
 def _bench_with_python(monkeypatch: pytest.MonkeyPatch) -> IntakeBench:
     import tests.support.intake as support
 

@@ -245,6 +245,19 @@ def test_over_the_budget_reading_stops_and_goes_on() -> None:
     assert bench.budget.used == 0
 
 
+def test_a_frame_that_is_hung_up_on_takes_no_memory_any_more() -> None:
+    """A sender that repeats such a frame for ever would otherwise stop all reading in the end."""
+    bench = Bench(Budget(10_000))
+    connection, wire = bench.connect()
+    connection.dataReceived(encode_frame(b"x" * 3_000) + encode_frame(b"y"))
+    (_, first), (_, second) = bench.frames
+    first.hang_up()
+    first.hang_up()
+    second.give(b"ack")
+    assert bench.budget.used == 0
+    assert wire.value() == b""
+
+
 def test_a_message_larger_than_the_budget_runs_alone() -> None:
     """Half-read messages that fill the budget cannot block each other: one goes on at a time."""
     bench = Bench(Budget(10_000))

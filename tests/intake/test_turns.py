@@ -62,13 +62,26 @@ def test_one_that_fails_does_not_hold_up_the_others() -> None:
     assert done == ["first", "last"]
 
 
+def test_what_waits_for_its_turn_when_all_is_dropped_is_not_stored() -> None:
+    """After an abort the senders were hung up on: what had no turn yet is theirs to send again."""
+    bench, rounds = IntakeBench(), Rounds()
+    seams = replace(bench.seams, add_turn=rounds.turns.add)
+    channel = InboundChannel("his", acceptance_for(bench.compiled), seams)
+    for number in (1, 2):
+        channel.take_frame(ADT % number, _reply())
+    channel.abort()
+    while rounds.next():
+        pass
+    assert [arrival.control_id for arrival in bench.writer.arrivals] == ["1"]
+
+
 def test_messages_are_stored_in_the_order_of_their_frames() -> None:
     """Single messages and batches keep the order, ids and times of their frames."""
     bench, rounds = IntakeBench(), Rounds()
     seams = replace(bench.seams, add_turn=rounds.turns.add)
     channel = InboundChannel("his", acceptance_for(bench.compiled), seams)
     batch = b"BHS|^~\\&|HIS|H|LIS|L|20261121||||B1\r" + ADT % 2 + ADT % 3 + b"BTS|2\r"
-    replies: list[Any] = [HandReply() for _ in range(3)]
+    replies = [_reply() for _ in range(3)]
     for body, reply in zip((ADT % 1, batch, ADT % 4), replies, strict=True):
         channel.take_frame(body, reply)
     bench.clock.advance(5)
@@ -80,3 +93,7 @@ def test_messages_are_stored_in_the_order_of_their_frames() -> None:
     numbers = [int(arrival.message_id[9:]) for arrival in bench.writer.arrivals]
     assert numbers == sorted(numbers)
     assert all(b"MSA|AA|" in reply.ack for reply in replies)
+
+
+def _reply() -> Any:
+    return HandReply()
