@@ -17,12 +17,12 @@ import shutil
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 
-from engine.model.errors import Conflict
+from engine.model.errors import Conflict, MedbusError
 from engine.security.keyring import RING_FILE, sync_folder
 from engine.store.control_file import HEAD_FILE, ControlFile
 from engine.store.control_file import NAME as CONTROL_NAME
 from engine.store.core import Core
-from engine.store.sqlite import Connection, copy_into
+from engine.store.sqlite import Connection, SqliteError, copy_into
 
 
 def backup(core: Core, control: ControlFile, folder: Path) -> None:
@@ -31,6 +31,7 @@ def backup(core: Core, control: ControlFile, folder: Path) -> None:
 
     Raises:
         Conflict: there is something in it.
+        MedbusError: it cannot be written; the store goes on.
     """
     if folder.exists() and any(folder.iterdir()):
         raise Conflict(f"{folder} is not empty", fix="name a new folder for each backup")
@@ -79,7 +80,13 @@ def _copy_key_file(core: Core, keys: Path, name: str) -> None:
 
 
 def _copy(connection: Connection, target: Path) -> None:
-    copy_into(connection, target)
+    try:
+        copy_into(connection, target)
+    except SqliteError as error:
+        # Not for who lends the connection: there it would count as trouble of the store's disk.
+        raise MedbusError(
+            f"the backup could not be written: {error}", code="RUN-031", where=str(target)
+        ) from None
     target.chmod(0o600)
     descriptor = os.open(target, os.O_RDONLY)
     try:

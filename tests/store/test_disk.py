@@ -604,3 +604,16 @@ def test_a_backup_ends_although_messages_come_all_the_time(folder: Path, tmp_pat
     assert sorted(one.seq for one in found) == list(range(1, len(found) + 1))
     assert copy.check_ledger(DAY) == copy.check_ledger(NEXT_DAY) == ()
     copy.close()
+
+
+def test_a_backup_that_cannot_be_written_does_not_stop_the_store(
+    folder: Path, tmp_path: Path
+) -> None:
+    """Trouble with the place of the copy is the backup's alone: the store is not fenced for it."""
+    store = SqliteStore(folder, settings=SETTINGS)
+    too_long = tmp_path.joinpath(*["x" * 100] * 6)  # SQLite opens no such path, the system does
+    with pytest.raises(MedbusError, match="RUN-031"):
+        store.backup(too_long)
+    assert isinstance(accept(store, arrival(9))[0], Accepted)
+    store.backup(tmp_path / "copy")
+    store.close()
