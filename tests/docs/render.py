@@ -23,6 +23,7 @@ from engine.cli.main import COMMANDS, LazyGroup, cli
 from engine.config.models.steps import STEP_ARGS, STEP_FORMS
 from engine.config.schema import FILE_KINDS, build_schema
 from engine.model import states
+from engine.model.message_warnings import MEANINGS
 from engine.pipeline.filters import FILTERS
 from tests.docs.example_site import errors_of, site_with_steps
 from tests.docs.mistakes import MISTAKES
@@ -200,7 +201,7 @@ def _told_members(enum: type[StrEnum]) -> list[tuple[str, str]]:
 
 
 def render_states() -> str:
-    """Return every enum of states.py and the moves a delivery may make."""
+    """Return every enum of states.py, the warnings, and the moves a delivery may make."""
     parts = []
     for title, enum in (
         ("Messages", states.MessageState),
@@ -211,6 +212,11 @@ def render_states() -> str:
     ):
         rows = "\n".join(f"| `{value}` | {about} |" for value, about in _told_members(enum))
         parts.append(f"## {title}\n\n| value | means |\n|---|---|\n{rows}\n")
+    odd = "\n".join(f"| `{word}` | {about} |" for word, about in MEANINGS.items())
+    parts.append(
+        "## Warnings\n\nWhat was odd about a message that was taken all the same; `medbus show`"
+        f" tells them.\n\n| value | means |\n|---|---|\n{odd}\n"
+    )
     arrows = [
         f"  {before} --> {after}"
         for before, afters in states.TRANSITIONS.items()

@@ -104,8 +104,12 @@ class InboundAck(Short):
     delivered_by: str | None = Field(
         None, description="Outbound channel whose delivery (or answer) decides the ack."
     )
-    timeout: Duration = Field(15.0, gt=0, description="How long to wait for it.")
-    on_timeout: AckWord = Field("AE", description="The ack when the time is up.")
+    timeout: Duration = Field(
+        15.0, gt=0, description="How long to wait for it; what has not gone out by then expires."
+    )
+    on_timeout: AckWord = Field(
+        "AE", description="The ack when the time is up, or the delivery was cancelled or expired."
+    )
     on_filtered: AckWord = Field("AE", description="The ack when nothing is owed to it.")
     on_park: AckWord = Field("AE", description="The ack when the delivery is parked.")
 
