@@ -177,6 +177,7 @@ class Core:
             self.translate(day, error)
         for undo in reversed(transaction.undo):
             undo()
+        self.ready.changed(transaction.ready)
 
     def _checkpoint(self, day: str) -> bool:
         if self.files.is_open(day):

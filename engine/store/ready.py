@@ -23,24 +23,33 @@ class Ready:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._names: set[str] = set()
+        #: added, and not changed yet
+        self._changing: set[str] = set()
         self._changes: Counter[str] = Counter()
 
     def add(self, outbounds: Iterable[str]) -> None:
         """Something is about to be committed before the cursors of these channels' lanes."""
         with self._lock:
-            self._names.update(outbounds)
+            names = frozenset(outbounds)
+            self._names |= names
+            self._changing |= names
 
     def changed(self, outbounds: Iterable[str]) -> None:
-        """It was committed: pages that were being read meanwhile may have half of it."""
+        """It was committed or rolled back: what was read meanwhile may have half of it."""
         with self._lock:
-            self._changes.update(outbounds)
+            # What was not added is told to no lane: its pages must not be spoilt.
+            over = self._changing.intersection(outbounds)
+            self._changes.update(over)
+            self._changing -= over
 
     @contextmanager
     def changing(self, outbound: str) -> Iterator[None]:
         """Let what the block does to the memory be told like a commit."""
         self.add((outbound,))
-        yield
-        self.changed((outbound,))
+        try:
+            yield
+        finally:
+            self.changed((outbound,))
 
     def changes(self, outbound: str) -> int:
         """Return a number that grows with each change; to be asked before a page is read."""
@@ -50,7 +59,11 @@ class Ready:
     def spoils(self, outbound: str, changes: int, *, has_cursor: bool) -> bool:
         """Return whether a page must not be used that was begun when ``changes`` said so."""
         with self._lock:
-            return self._changes[outbound] != changes or (has_cursor and outbound in self._names)
+            return (
+                self._changes[outbound] != changes
+                or outbound in self._changing
+                or (has_cursor and outbound in self._names)
+            )
 
     def tell(self, tell: Callable[[frozenset[str]], None]) -> None:
         """Tell, once, what was added; see ``Store.tell_ready``."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from engine.model.errors import QueueChanged
+from engine.model.errors import QueueChanged, StoreFull
 from engine.store import followers
 from engine.store.sqlite_store import SqliteStore
 from tests.store.builders import (
@@ -69,6 +69,57 @@ def test_who_was_not_yet_held_does_not_overtake_who_was(
     assert due(store) == ids(3)
     settle_down(store)
     assert due(store) == ids(2, 3, 4)
+    store.close()
+
+
+def test_a_page_that_ends_in_the_middle_of_a_commit_is_not_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its rows may be from before and behind the commit; afterwards pages are given again."""
+    store = SqliteStore(tmp_path / "d", settings=SETTINGS)
+    accept(store, keyed(1, 1), keyed(2, 2))
+    settle(store, refused(f"{DAY}-1.1", "continue"))
+    token = store.lane_open("lis", 0, 1)
+    publish, pages = store._core._publish, list[object]()
+
+    def read() -> None:
+        try:
+            pages.append([one.delivery_id for one in store.next(token, 10)])
+        except QueueChanged as error:
+            pages.append(type(error))
+
+    def read_and_publish(transaction: Any) -> None:
+        read()
+        publish(transaction)
+
+    monkeypatch.setattr(store._core, "_publish", read_and_publish)
+    operate(store, "requeue", f"{DAY}-1.1")
+    read()
+    assert pages == [QueueChanged, ids(1, 2)]
+    store.close()
+
+
+def test_a_commit_that_was_rolled_back_spoils_no_page_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was said to be about to change and did not is told, and then over."""
+    store = SqliteStore(tmp_path / "d", settings=SETTINGS)
+    accept(store, keyed(1, 1), keyed(2, 2))
+    settle(store, refused(f"{DAY}-1.1", "continue"))
+    token = store.lane_open("lis", 0, 1)
+
+    def fail(name: str) -> None:
+        if name == "commit.before":
+            raise StoreFull
+
+    with monkeypatch.context() as patched:
+        patched.setattr(store._core, "failpoint", fail)
+        report = store.apply(operation("requeue", f"{DAY}-1.1"))
+    assert report.done == 0
+    told: list[str] = []
+    store.tell_ready(told.extend)
+    assert told == ["lis"]
+    assert [one.delivery_id for one in store.next(token, 10)] == ids(2)
     store.close()
 
 
