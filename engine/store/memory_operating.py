@@ -85,9 +85,8 @@ class MemoryOperating(MemoryCommits):
             reports.append(report)
             if not report.problem:
                 ready.add(self._deliveries[item.item_id].outbound)
-        for outbound in list(ready) + [
-            new.outbound for item in operation.items for new in item.replacements or ()
-        ]:
+                ready.update(new.outbound for new in item.replacements or ())
+        for outbound in ready:
             self._hold_and_free(outbound)
         reports = [
             replace(one, after=self._deliveries[one.delivery_id].state) if one.after else one

@@ -617,6 +617,18 @@ class OperateConformance:
         assert due(store) == ids(2)
         assert store.check_ledger(DAY) == ()
 
+    def test_a_rerun_for_another_channel_is_told_to_both(self, store: Store) -> None:
+        """The lanes of the channel that gets the new one look for it in front of their cursor."""
+        accept(store, arrival(1, parked()), arrival(2, delivery(1, outbound="archive")))
+        assert due(store, "archive") == ids(2)
+        new = delivery(0, outbound="archive", body=b"rerun")
+        item = OperationItem(f"{DAY}-1.1", (new,), "snap")
+        report = operate(store, "requeue", items=(item,))
+        told: list[frozenset[str]] = []
+        store.tell_ready(told.append)
+        assert (report.ready, told) == ({"lis", "archive"}, [{"lis", "archive"}])
+        assert due(store, "archive") == [f"{DAY}-1.2", *ids(2)]
+
     def test_a_rerun_that_wants_nothing_frees_its_followers(self, store: Store) -> None:
         """Filtered now: the old one is cancelled and nothing stands in its place."""
         accept(store, arrival(1, parked(order_keys=(key(1),), on_park="hold_key")), keyed(2, 1))
