@@ -81,7 +81,9 @@ class Doors:
         """
         wanted = configuration.site.inbound
         for name in [name for name in self.doors if name not in wanted]:
-            await self._close(self.doors.pop(name))
+            # Known until it is gone: its senders may wait for a delivery, and have to hear of it.
+            await self._close(self.doors[name])
+            del self.doors[name]
         for name, model in wanted.items():
             acceptance = build_acceptance(name, configuration)
             door = self.doors.get(name)
@@ -160,6 +162,7 @@ class Doors:
             door.channel.abort()
 
     async def _close(self, door: Door) -> None:
+        door.problem = ""  # no tick may open it again meanwhile
         await _wait(door.channel.stop())
         log.info("closed", extra={"inbound": door.name})
 
