@@ -117,27 +117,34 @@ def _order_of_routes(before: Site, after: Site) -> list[Change]:
 
 def _compare(kind: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Change]:
     found = []
-    renamed = {getattr(part, "renamed_from", None) for part in new.values()}
+    names = new_names(old, new)
+    were = {name: was for was, name in names.items()}
     for name in dict.fromkeys([*old, *new]):
-        if name not in new and name in renamed:
+        if name not in new and name in names:
             continue
         if name not in new:
             found.append(Change(kind, name, "removed"))
         elif name not in old:
-            was = getattr(new[name], "renamed_from", None)
+            was = were.get(name)
             found.append(Change(kind, name, f"renamed from {was}" if was in old else "new"))
         elif old[name] != new[name]:
             found.append(Change(kind, name, "changed"))
     return found
 
 
+def new_names(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, str]:
+    """Return what is called how in *after*; a rename that is taken back is one, too."""
+    froms = {name: getattr(part, "renamed_from", None) for name, part in before.items()}
+    back = {name: was for name, was in froms.items() if was and was in after and name not in after}
+    forth = {getattr(part, "renamed_from", None): name for name, part in after.items()}
+    return back | {was: name for was, name in forth.items() if was and was not in after}
+
+
 def _renames(before: Site, after: Site, owed: Mapping[str, OutboundCounts]) -> dict[str, str]:
     return {
-        outbound.renamed_from: name
-        for name, outbound in after.outbound.items()
-        if outbound.renamed_from
-        and outbound.renamed_from not in after.outbound
-        and (outbound.renamed_from in before.outbound or outbound.renamed_from in owed)
+        was: name
+        for was, name in new_names(before.outbound, after.outbound).items()
+        if was in before.outbound or was in owed
     }
 
 

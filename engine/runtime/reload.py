@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -15,7 +14,7 @@ from engine.config.files import read_site_files
 from engine.model.errors import Conflict, MedbusError
 from engine.model.finding import Finding
 from engine.runtime.certificates import check_certificates
-from engine.runtime.changes import Changes, changes_order, find_changes
+from engine.runtime.changes import Changes, changes_order, find_changes, new_names
 from engine.runtime.configuration import (
     Configuration,
     ConfigurationRefused,
@@ -29,8 +28,6 @@ from engine.runtime.methods import method_records
 from engine.store.interface import AuditRecord, Operation, OperationVerb, Store
 
 if TYPE_CHECKING:
-    from engine.config.models.inbound import Inbound
-    from engine.config.models.outbound import Outbound
     from engine.config.models.site import Site
     from engine.runtime.engine import Engine
 
@@ -62,7 +59,7 @@ class Reloads:
         changes = find_changes(configuration.site, configuration.site, store.counts().outbounds)
         for old, new in changes.renames.items():
             store.apply(self._renaming(old, new, "medbus"))
-        _carry_pauses(configuration.site, store)
+        _carry_pauses(configuration.site, configuration.site, store)
         store.set_known_outbounds(configuration.site.outbound)
         engine.desk.configuration = configuration.with_snapshot(snapshot_id)
 
@@ -139,7 +136,7 @@ class Reloads:
         for old, new in changes.renames.items():
             engine.on_loop(lambda name=old: engine.exits.close(name))  # type: ignore[misc]
             desk.access.apply(self._renaming(old, new, user))
-        desk.access.write(partial(_carry_pauses, wanted.site))
+        desk.access.write(partial(_carry_pauses, desk.configuration.site, wanted.site))
         desk.access.write(lambda store: store.set_known_outbounds(wanted.site.outbound))
         desk.access.write(lambda store: _note_running(store, wanted.snapshot_id))
         late = {
@@ -194,14 +191,15 @@ def _audit(record: AuditRecord, store: Store) -> None:
     store.audit(record)
 
 
-def _carry_pauses(site: Site, store: Store) -> None:
+def _carry_pauses(before: Site, after: Site, store: Store) -> None:
     """Pause a renamed channel as it was paused under its old name."""
+    names = {
+        "inbound": new_names(before.inbound, after.inbound),
+        "outbound": new_names(before.outbound, after.outbound),
+    }
     for switch in store.switches():
-        channels: Mapping[str, Inbound | Outbound]
-        channels = site.inbound if switch.kind == "inbound" else site.outbound
-        new = [name for name, one in channels.items() if one.renamed_from == switch.channel]
-        if new and switch.channel not in channels:
-            store.put_switch(replace(switch, channel=new[0]))
+        if new := names[switch.kind].get(switch.channel):
+            store.put_switch(replace(switch, channel=new))
             store.drop_switch(switch.kind, switch.channel)
 
 

@@ -267,6 +267,23 @@ def test_a_pause_goes_with_a_renamed_channel_and_is_told_by_why(site: Site) -> N
     site.wait(lambda: site.receiver.ids() == ["C1"])
 
 
+def test_a_rename_that_is_rolled_back_keeps_queue_and_pause(site: Site) -> None:
+    """If this failed, a rollback would send to a receiver that is being repaired, and owe twice."""
+    site.start()
+    site.run("pause", "lis", "--reason", "repair")
+    site.send(adt("C1", "7"))
+    other = CHANNELS.replace("  lis:\n", "  other:\n    renamed_from: lis\n")
+    site.write_channels(other.replace("to: lis", "to: other"))
+    assert site.run("reload")[0] == 0
+    _, out, err = site.run("rollback", "--reason", "wrong name")
+    assert ("outbound lis: renamed from other; 1 in its queue" in out, err) == (True, "")
+    assert (site.outbound()["state"], site.outbound()["pending"]) == ("paused", 1)
+    assert [row["name"] for row in site.status()["outbound"]] == ["lis"]
+    assert site.send(adt("C2", "7")) == ["AA"]
+    assert site.run("resume", "lis")[0] == 0
+    site.wait(lambda: site.receiver.ids() == ["C1", "C2"])
+
+
 def test_why_tells_that_a_halted_channel_waits_for_a_person(site: Site) -> None:
     """If this failed, nobody would learn after a restart why nothing goes out any more."""
     site.write_channels(CHANNELS.replace("    lanes: 2\n", "    on_park: halt\n"))
