@@ -123,6 +123,7 @@ class MllpSender:
             self._connecting.cancel()
             self._connecting = None
         connection, self._connection = self._connection, None
+        self._channel.standing.discard(self._lane)
         if connection is not None:
             connection.close()
 

@@ -389,6 +389,7 @@ def test_stop_leaves_nothing_behind() -> None:
     assert wire.disconnecting
     bench.lose(ConnectionDone())
     assert bench.reactor.getDelayedCalls() == []
+    assert not bench.channel.status().is_standing
 
 
 def test_a_receiver_that_does_not_let_itself_be_closed_is_dropped() -> None:
