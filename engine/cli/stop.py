@@ -22,7 +22,8 @@ def stop(settings: Settings, *, drain: bool, within: float) -> None:
     """
     Stop the running engine. What it accepted is answered; attempts in flight may finish.
 
-    Nothing owed is lost: it goes on at the next start. --drain waits for empty queues first.
+    Nothing owed is lost: it goes on at the next start. --drain waits for empty queues first;
+    another stop ends the waiting.
 
     \b
     Examples:

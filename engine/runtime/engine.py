@@ -82,6 +82,7 @@ class Engine:
         self.store = store
         self.exit_code = FINE
         self.is_starting, self.is_stopping = True, False
+        self._may_drain = True
         self._reactor, self._loop = reactor, loop
         self._make_http = make_http
         self._http: Http | None = None
@@ -201,7 +202,8 @@ class Engine:
     # -- stop ----------------------------------------------------------------------------------
 
     def begin_stop(self, *, drain: bool = False, within_s: float = 60.0) -> None:
-        """Stop in order; a second call changes nothing."""
+        """Stop in order; a second call changes nothing, or ends a drain without one."""
+        self._may_drain &= drain
         if self.is_stopping:
             return
         self.is_stopping = True
@@ -227,7 +229,7 @@ class Engine:
             self._end()
 
     async def _drained(self) -> None:
-        while any(c.pending for c in self.store.counts().outbounds.values()):
+        while self._may_drain and any(c.pending for c in self.store.counts().outbounds.values()):
             await asyncio.sleep(0.1)
 
     async def _within(self, work: Awaitable[None], seconds: float, what: str) -> bool:

@@ -153,6 +153,22 @@ def test_sigterm_under_load_answers_what_was_taken_and_exits_0(site: Site) -> No
     assert len(got) == len(set(got)), "a clean stop sends nothing twice"
 
 
+def test_a_stop_ends_a_drain(site: Site) -> None:
+    """If this failed, a drain that cannot end would have to be killed."""
+    site.receiver.close()
+    site.start()
+    site.send(adt("C1", "7"))
+    told: list[str] = []
+    words = ("stop", "--drain", "--within", "600")
+    drain = threading.Thread(target=lambda: told.append(site.run(*words)[1]))
+    drain.start()
+    site.wait(lambda: '"stopping"' in site.log)
+    assert site.stop() == 0
+    drain.join()
+    assert told == ["stopped; still owed: 1 pending\n"]
+    assert '"warning"' not in site.log.partition('"stopping"')[2]
+
+
 def test_a_stop_right_after_the_start_ends_the_process(site: Site) -> None:
     """If this failed, upkeep that meets a stop would keep the process for ever."""
     for _ in range(3):
