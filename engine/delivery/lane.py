@@ -268,10 +268,13 @@ class Lane:
 
         def got(stored: Any) -> None:
             self._is_loading_tries = False
-            known = [] if isinstance(stored, Exception) else stored[-head.attempts :]
-            self._tries = (head.delivery_id, tries_of(each.attempt for each in known))
-            self._wait.is_trouble = self._tries[1].last in TROUBLE
-            self.advance(is_due=is_due)
+            first = None if self._is_stopped else self._window.head
+            is_first = first is not None and first.delivery_id == head.delivery_id
+            if is_first:  # else something older is due meanwhile, whose tries are known
+                known = [] if isinstance(stored, Exception) else stored[-head.attempts :]
+                self._tries = (head.delivery_id, tries_of(each.attempt for each in known))
+                self._wait.is_trouble = self._tries[1].last in TROUBLE
+            self.advance(is_due=is_due and is_first)
 
         self._seams.read(lambda store: store.get_attempts(head.delivery_id), got)
 

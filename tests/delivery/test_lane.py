@@ -276,6 +276,26 @@ def test_budgets_survive_a_restart() -> None:
     assert bench.store.states["20261121-1.1"] is DeliveryState.PARKED
 
 
+def test_tries_that_were_read_for_another_delivery_change_no_budget() -> None:
+    """What an operator requeued in front, while they were read, keeps the count of its own."""
+    bench = Bench(on_ack={"AE": RetryBudget(attempts=1)})
+    bench.store.reads_at_once = False
+    bench.start(due(2, attempts=1))
+    bench.store.tell_reads()
+    tell_page, tell_tries = bench.store.waiting_reads
+    bench.store.waiting_reads.clear()
+    tell_page()
+    bench.store.add(due(1))
+    bench.channel.wake()
+    bench.store.tell_reads()
+    bench.senders[0].end("AE")
+    tell_tries()
+    bench.reactor.advance(1.1)
+    bench.senders[0].end("AE")
+    assert bench.sent == [1, 1]
+    assert bench.store.states["20261121-1.1"] is DeliveryState.PARKED
+
+
 def test_a_timeout_budget_parks_and_the_next_goes() -> None:
     """on_timeout {retry: 1, then: park}: two silences, then a person is needed."""
     bench = Bench(on_timeout=RetryBudget(attempts=1)).start(due(1), due(2))
