@@ -103,6 +103,8 @@ class Demo:
 
     def read_typed(self) -> None:
         """Obey what is typed, or comes through a pipe, until there is no more."""
+        if sys.stdin is None:
+            return  # it was closed before the start
         # A file of its own: Python's shutdown would wait for ever for the lock of sys.stdin.
         with open(sys.stdin.fileno(), closefd=False) as typed:
             for line in typed:
