@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 from jinja2 import nodes
 
 from engine.hl7.path import Path
@@ -11,7 +13,7 @@ from engine.pipeline.known import Known
 from engine.pipeline.paths_in_jinja import PATH_PREFIX, Rewritten
 
 
-class Objections:
+class Objections(ABC):
     """Collects what is wrong; knows where each path and name was written."""
 
     def __init__(self, known: Known, rewritten: Rewritten, text: str) -> None:
@@ -47,9 +49,10 @@ class Objections:
         self.objections.append(LanguageError(what, fix, code=code, offset=offset))
         return Kind.ANY
 
+    @abstractmethod
     def kind_of(self, node: nodes.Node) -> Kind:
         """Return what kind of value *node* gives."""
-        raise NotImplementedError
+        ...
 
     def refuse_list(self, node: nodes.Node) -> Kind:
         """Object to a list where one value is needed."""

@@ -14,6 +14,7 @@ HL7 and tables is imported, so that a worker starts fast.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
@@ -34,12 +35,13 @@ class NoMessageReturned(TypeError):
     """A step returned something else; the text holds nothing of the message."""
 
 
-class _Reading:
+class _Reading(ABC):
     """What messages, groups and segments have alike: text by path."""
 
+    @abstractmethod
     def __getitem__(self, path: str) -> str:
         """Return the text at *path*; "" when absent or empty, two quotes for HL7 null."""
-        raise NotImplementedError
+        ...
 
     def number(self, path: str) -> Decimal | None:
         """Return the number at *path*, None where there is none (``<5`` is none either)."""
