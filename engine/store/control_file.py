@@ -17,9 +17,10 @@ from engine.model.errors import MedbusError, NotFound, Sealed
 from engine.security.audit_chain import START, Head, Link, chain_mac, find_break
 from engine.security.keyring import KeyRing, write_durably
 from engine.store.failpoint import Failpoint
+from engine.store.operation_records import Operation
 from engine.store.operation_text import operation_from_text, operation_to_text
 from engine.store.readers import Readers
-from engine.store.records import AuditRecord, AuditVerdict, Operation, Page, Switch
+from engine.store.records import AuditRecord, AuditVerdict, Page, Switch
 from engine.store.schema import CONTROL_MIGRATIONS, migrate
 from engine.store.sqlite import Connection, SqliteError, describe, open_writer
 

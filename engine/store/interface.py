@@ -17,6 +17,13 @@ from typing import Protocol
 from engine.deid.vault import Vault
 from engine.model.errors import MedbusError
 from engine.model.records import Accepted, DueDelivery, Settlement, StoredDelivery, StoredMessage
+from engine.store.operation_records import (
+    ItemReport,
+    Operation,
+    OperationItem,
+    OperationReport,
+    OperationVerb,
+)
 from engine.store.records import (
     AckGiven,
     AuditRecord,
@@ -24,15 +31,10 @@ from engine.store.records import (
     Counts,
     InboundCounts,
     IntakeLoss,
-    ItemReport,
     LedgerDifference,
     LedgerRow,
     MessageFilter,
     Noted,
-    Operation,
-    OperationItem,
-    OperationReport,
-    OperationVerb,
     OutboundCounts,
     Page,
     PruneReport,

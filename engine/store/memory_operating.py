@@ -13,9 +13,7 @@ from engine.model.states import (
 from engine.store.ids import K_BITS
 from engine.store.memory_commits import MemoryCommits
 from engine.store.memory_rows import Delivery
-from engine.store.records import (
-    NEEDS_RERUN,
-    AuditRecord,
+from engine.store.operation_records import (
     ItemReport,
     Operation,
     OperationItem,
@@ -23,6 +21,7 @@ from engine.store.records import (
     OperationVerb,
     tell_nothing,
 )
+from engine.store.records import NEEDS_RERUN, AuditRecord
 from engine.store.slices import run_to_end
 
 _PENDING, _HELD, _PARKED = DeliveryState.PENDING, DeliveryState.HELD, DeliveryState.PARKED

@@ -16,7 +16,8 @@ from engine.model.states import DeliveryState
 from engine.store.holding import lanes_of
 from engine.store.memory_operating import MemoryOperating
 from engine.store.memory_rows import Delivery
-from engine.store.records import Operation, PruneReport, Retention
+from engine.store.operation_records import Operation
+from engine.store.records import PruneReport, Retention
 from engine.store.slices import run_to_end
 from engine.store.tokens import OpenLane
 

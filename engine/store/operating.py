@@ -27,9 +27,7 @@ from engine.store.core import Core, Transaction
 from engine.store.followers import SLICE, Followers
 from engine.store.holding import Place
 from engine.store.ids import K_BITS, K_MASK, delivery_id, parse_delivery_id
-from engine.store.packing import decode, encode, pack, unpack
-from engine.store.records import (
-    NEEDS_RERUN,
+from engine.store.operation_records import (
     ItemReport,
     Operation,
     OperationItem,
@@ -37,6 +35,8 @@ from engine.store.records import (
     OperationVerb,
     tell_nothing,
 )
+from engine.store.packing import decode, encode, pack, unpack
+from engine.store.records import NEEDS_RERUN
 from engine.store.settling import DeliveryRow, read_rows, write_rows
 from engine.store.startup import load_holds
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from engine.model.records import NewDelivery, Park
 from engine.model.states import ParkCode
-from engine.store.records import Operation, OperationItem, OperationVerb
+from engine.store.operation_records import Operation, OperationItem, OperationVerb
 
 
 def operation_to_text(operation: Operation) -> str:

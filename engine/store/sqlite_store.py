@@ -22,6 +22,7 @@ from engine.store.day_chores import DayChores
 from engine.store.followers import Followers
 from engine.store.lanes import Lanes
 from engine.store.operating import Operating
+from engine.store.operation_records import Operation, OperationReport, OperationVerb
 from engine.store.prune import Pruning
 from engine.store.records import (
     AuditRecord,
@@ -30,9 +31,6 @@ from engine.store.records import (
     LedgerDifference,
     LedgerRow,
     MessageFilter,
-    Operation,
-    OperationReport,
-    OperationVerb,
     Page,
     PruneReport,
     Result,

@@ -23,7 +23,12 @@ from engine.model.states import (
     RouteOutcome,
 )
 from engine.store.interface import Settled, Store, Work
-from engine.store.records import Operation, OperationItem, OperationReport, OperationVerb
+from engine.store.operation_records import (
+    Operation,
+    OperationItem,
+    OperationReport,
+    OperationVerb,
+)
 
 DAY = "20261121"
 NEXT_DAY = "20261122"

@@ -15,14 +15,8 @@ from engine.model.errors import Conflict, NotFound, QueueChanged
 from engine.model.records import Accepted, RouteResult, Settlement
 from engine.model.states import AttemptOutcome, DeliveryState, MessageState, ParkCode, RouteOutcome
 from engine.store.interface import Store
-from engine.store.records import (
-    AckGiven,
-    AuditRecord,
-    IntakeLoss,
-    MessageFilter,
-    OperationItem,
-    Switch,
-)
+from engine.store.operation_records import OperationItem
+from engine.store.records import AckGiven, AuditRecord, IntakeLoss, MessageFilter, Switch
 from tests.store.builders import (
     DAY,
     NEXT_DAY,

@@ -13,7 +13,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from engine.model.records import Accepted, Arrival, NewDelivery, Settlement
 from engine.model.states import DeliveryState, ParkCode
 from engine.store.memory_store import MemoryStore
-from engine.store.records import MessageFilter, OperationItem
+from engine.store.operation_records import OperationItem
+from engine.store.records import MessageFilter
 from engine.store.settings import StoreSettings
 from engine.store.sqlite_store import SqliteStore
 from tests.store.builders import (

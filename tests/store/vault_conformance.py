@@ -5,7 +5,7 @@ from __future__ import annotations
 from engine.deid.vault import LookUp
 from engine.model.records import LinkedNumber
 from engine.store.interface import Store
-from engine.store.records import OperationItem
+from engine.store.operation_records import OperationItem
 from tests.store.builders import DAY, accept, arrival, delivery, operate, parked
 
 ASKED = LookUp("dr.li", "recall", 1_793_500_200.0, "", "ABCDEFGH")

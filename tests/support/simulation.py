@@ -34,13 +34,8 @@ from engine.model.retry import Backoff, RetryBudget
 from engine.model.states import AttemptOutcome, DeliveryState, ParkCode
 from engine.store.ids import K_BITS
 from engine.store.memory_store import MemoryStore
-from engine.store.records import (
-    MessageFilter,
-    Operation,
-    OperationItem,
-    OperationVerb,
-    Settled,
-)
+from engine.store.operation_records import Operation, OperationItem, OperationVerb
+from engine.store.records import MessageFilter, Settled
 from tests.store.builders import arrival, delivery
 from tests.support.lanes import EPOCH, ReactorTime
 
