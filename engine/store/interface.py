@@ -1,7 +1,7 @@
 """
 What a store promises; SQLite and the in-memory twin keep the same promises.
 
-Nothing here names a file or a table; the values are in ``records``.
+Nothing here names a file or a table; the values are in ``records`` and ``operation_records``.
 
 Threads: ``commit``, ``begin``, ``apply``, ``step`` and all under "writer's thread" run there only
 (``Writer.submit``, ``Writer.apply``, ``Writer.call``), or on the only thread there is when no
