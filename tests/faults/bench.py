@@ -76,8 +76,9 @@ class Bench:
         self.engine = Engine(folder / "site", site, **files)
 
     def start(self, environ: Mapping[str, str] | None = None) -> None:
-        """Start the engine and wait for its listener."""
+        """Start the engine and wait until all of it has started."""
         self.engine.start(self.port, environ=environ)
+        self.engine.wait_started()
 
     def send(self, body: bytes, wait_s: float = 10.0) -> str:
         """Send one message on a new connection; return the ack code, or "none"."""

@@ -58,6 +58,8 @@ class Engine:
         self.log_path = folder / "engine.log"
         self.running: subprocess.Popen[bytes] | None = None
         self.starts = 0
+        #: bytes of log from before the last launch
+        self._logged = 0
         self.write("medbus.yaml", f"site: torture\ndata: data\ntimezone: UTC\n{EXTRA}")
         self.write("channels/channels.yaml", site)
         for name, text in files.items():
@@ -90,6 +92,7 @@ class Engine:
         before_exec: Callable[[], None] | None = None,
     ) -> subprocess.Popen[bytes]:
         """Start it without waiting for anything."""
+        self._logged = self.log_path.stat().st_size if self.log_path.exists() else 0
         with self.log_path.open("ab") as log:
             self.running = subprocess.Popen(
                 [MEDBUS, "--site", str(self.folder), "run"],
@@ -107,6 +110,17 @@ class Engine:
             code = None if self.running is None else self.running.returncode
             raise AssertionError(f"the engine ended with {code}:\n{self.log_tail()}")
         return False
+
+    def wait_started(self, wait_s: float = 20.0) -> None:
+        """Wait until every channel and the control socket are open, or until it has ended."""
+        assert self.running is not None
+        running = self.running
+        wait_until(lambda: self._says_started() or running.poll() is not None, wait_s, "started")
+
+    def _says_started(self) -> bool:
+        with self.log_path.open("rb") as log:
+            log.seek(self._logged)
+            return b'"started"' in log.read()
 
     @property
     def pid(self) -> int:
