@@ -23,6 +23,7 @@ from engine.delivery.settlement import (
 )
 from engine.model.states import AttemptOutcome
 from engine.security.folders import make_folder
+from engine.store.file_room import check_room
 
 if TYPE_CHECKING:
     from engine.delivery.channel import OutboundChannel
@@ -56,6 +57,7 @@ def write_file(directory: Path, name: str, body: bytes, *, temporary: str) -> Pa
     unfinished = directory / f".{temporary}.tmp"
     try:
         with open(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o640), "wb") as file:
+            check_room(file.fileno())
             file.write(body)
             file.flush()
             os.fsync(file.fileno())

@@ -88,6 +88,10 @@ class Dial(ClientFactory):
         # The connector's own timeout would not cover the handshake.
         self._connector = reactor.connectTCP(target.host, target.port, factory, timeout=None)
 
+    def refuse(self, reactor: Any, error: Exception) -> None:
+        """Fail without having tried, from another turn of the loop."""
+        self._timer = reactor.callLater(0, self._refused, error)
+
     def cancel(self) -> None:
         """Give up quietly."""
         self._stop_timer()
@@ -112,6 +116,10 @@ class Dial(ClientFactory):
         """The connection ended before it stood."""
         self._stop_timer()
         self._sender.failed(self, reason)
+
+    def _refused(self, error: Exception) -> None:
+        self._timer = None
+        self._sender.failed(self, Failure(error))
 
     def _too_late(self) -> None:
         self._timer = None

@@ -36,6 +36,7 @@ from engine.hl7.header import parse_header
 from engine.mllp.exchange import Answer, ExchangeState, TooLong, Unasked, unasked
 from engine.model.records import DueDelivery
 from engine.model.states import AttemptOutcome
+from engine.store.file_room import check_room
 
 if TYPE_CHECKING:
     from engine.delivery.channel import OutboundChannel
@@ -132,9 +133,10 @@ class MllpSender:
     def _dial(self) -> None:
         self._connecting = dial = Dial(self, self._target)
         try:
+            check_room()
             options = self._tls.options() if self._tls is not None else None
         except Exception as error:  # noqa: BLE001 - whatever it is, it is told and tried again
-            self.failed(dial, Failure(error))
+            dial.refuse(self._reactor, error)
             return
         dial.start(self._reactor, options)
 

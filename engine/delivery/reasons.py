@@ -7,6 +7,8 @@ from service_identity import VerificationError
 from twisted.internet import error
 from twisted.python.failure import Failure
 
+from engine.store.file_room import NoFileRoom
+
 _WORDS: tuple[tuple[type[BaseException], str], ...] = (
     (error.ConnectionRefusedError, "connection refused: nobody listens there"),
     (error.DNSLookupError, "the host name is not known"),
@@ -26,6 +28,8 @@ def describe_failure(reason: Failure) -> str:
     value = reason.value
     if isinstance(value, SSL.Error):
         return f"TLS: {_ssl_reason(value)}"
+    if isinstance(value, NoFileRoom):
+        return str(value.strerror)
     for kind, words in _WORDS:
         if isinstance(value, kind):
             return words

@@ -21,14 +21,16 @@ from twisted.protocols.tls import TLSMemoryBIOFactory
 
 from engine.intake.budget import Budget
 from engine.intake.connection import MllpConnection, Reply
-from engine.intake.file_room import leaves_room
 from engine.intake.tls import ServerTls
+from engine.store.file_room import Kept, leaves_room
 
 _log = logging.getLogger(__name__)
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 #: what waits in the kernel to be accepted
 _BACKLOG = 1024
+#: so many connections have room even where receivers have taken all that they may
+_FIRST = 2
 #: seconds between two looks at the certificate files
 _CERTIFICATES_EVERY_S = 60
 
@@ -211,7 +213,9 @@ class MllpListener(ServerFactory):
         self.counts.accepted_connections += 1
         self._connections.add(connection)
         self._per_host[connection.peer.rpartition(":")[0]] += 1
-        if not leaves_room(connection.transport):
+        is_first = len(self._connections) <= _FIRST
+        kept = Kept.BY_FIRST_SENDERS if is_first else Kept.BY_SENDERS
+        if not leaves_room(connection.transport, kept):
             self.refuse(connection, "too few file descriptors are left")
             return
         set_keepalive(connection.transport)

@@ -21,6 +21,7 @@ from typing import Any
 
 from engine.pipeline.steps.base import PythonAnswer, PythonCall
 from engine.runtime.python_worker import read_packet, write_packet
+from engine.store.file_room import check_room
 
 DEFAULT_MEMORY_BYTES = 1 << 30
 #: seconds a fresh worker may take to import itself
@@ -35,6 +36,7 @@ class _Worker:
     """One child process and the socket to it."""
 
     def __init__(self, memory_bytes: int) -> None:
+        check_room()
         ours, theirs = socket.socketpair()
         with theirs:
             self._process = subprocess.Popen(  # noqa: S603  our own module, our own interpreter

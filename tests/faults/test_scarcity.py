@@ -8,6 +8,7 @@ import socket
 import sqlite3
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -48,6 +49,59 @@ def test_few_file_descriptors(tmp_path: Path) -> None:
         assert it.engine.running.poll() is None
     finally:
         it.close()
+
+
+#: outbound channels, far more than there is room for
+CROWD = 60
+CROWD_FILES = 100
+RECEIVER = (
+    '{{mllp: {{connect: "127.0.0.1:{lis}", timeout: 5s}}, backoff: {{first: 50ms, max: 200ms}}}}'
+)
+CROWDED = f"""
+inbound:
+  his: {{{{mllp: {{{{listen: "127.0.0.1:{{port}}"}}}}}}}}
+outbound:
+  archive: {{{{file: {{{{directory: out/all}}}}}}}}
+{"".join(f"  r{number}: {RECEIVER}{chr(10)}" for number in range(CROWD))}
+routes:
+  all: {{{{from: his, to: [archive, {", ".join(f"r{number}" for number in range(CROWD))}]}}}}
+"""
+
+
+@fault(
+    13, "connections to receivers use up the files", "a try fails and says so; no fence, no loss"
+)
+def test_more_receivers_than_file_descriptors(tmp_path: Path) -> None:
+    """Where receivers use up the files the store goes on; with more files all get theirs."""
+    it = Bench(tmp_path, site=CROWDED)
+    limit = (CROWD_FILES, CROWD_FILES)
+    try:
+        it.engine.launch(before_exec=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, limit))
+        wait_until(lambda: is_listening(it.port), 30, "engine listens")
+        for number in range(1, 21):
+            assert it.send(message(number)) == "AA"
+        wait_until(lambda: is_short_of_files(it), 20, "a channel tells that files are short")
+        assert it.engine.open_files() < CROWD_FILES - 4, "nothing is left to the store"
+        assert it.send(message(21)) == "AA"
+        assert it.engine.running is not None
+        assert it.engine.running.poll() is None, "the engine fenced"
+        # What an operator does about it: raise the limit.
+        it.engine.terminate()
+        it.start()
+        it.engine.wait_drained()
+        received = Counter(it.receiver.control_ids())
+        assert len(received) == 21
+        assert min(received.values()) >= CROWD
+        assert len(list((it.engine.folder / "out" / "all").glob("*.hl7"))) == 21
+    finally:
+        it.close()
+
+
+def is_short_of_files(it: Bench) -> bool:
+    """Return whether `status` says of a channel that it has no file descriptor."""
+    return any(
+        "file descriptors" in row["last_error"] for row in it.engine.ask("status")["outbound"]
+    )
 
 
 def wait_for_room(it: Bench) -> Wire:

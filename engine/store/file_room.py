@@ -1,0 +1,68 @@
+"""
+Room among the file descriptors: connections and files leave some to the store.
+
+The store cannot do without: a file that it can neither open nor sync looks like a disk that failed.
+Rules of this file: a crowd of senders leaves room for receivers, and receivers leave room for a
+sender. A new descriptor gets the lowest number that is free, so its number tells how many are in
+use.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import resource
+from enum import IntEnum
+from typing import Any
+
+#: the least that is left, and the part of all descriptors that it is where those are few
+_LEAST, _PART = 64, 12
+
+
+class Kept(IntEnum):
+    """How many times the least is left alone, and by whom."""
+
+    #: the first connections of a listener: somebody can always send
+    BY_FIRST_SENDERS = 1
+    #: connections to receivers, files that are delivered, Python workers
+    BY_RECEIVERS = 2
+    #: all other connections of senders
+    BY_SENDERS = 3
+
+
+class NoFileRoom(OSError):
+    """A connection or file would take a descriptor that the store may need."""
+
+    def __init__(self) -> None:
+        super().__init__(errno.EMFILE, "too few file descriptors are left; raise the limit")
+
+
+def leaves_room(transport: Any, kept: Kept) -> bool:
+    """Return whether enough descriptors are left beside the one of *transport*."""
+    bottom = getattr(transport, "transport", None) or transport
+    handle = getattr(bottom, "socket", None)
+    return handle is None or _is_low(handle.fileno(), kept)
+
+
+def check_room(descriptor: int | None = None) -> None:
+    """
+    Raise NoFileRoom when a receiver may not have one more.
+
+    Args:
+        descriptor: one just opened; None asks for the next one.
+    """
+    if descriptor is None:
+        try:
+            descriptor = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            raise NoFileRoom from None
+        os.close(descriptor)
+    if not _is_low(descriptor, Kept.BY_RECEIVERS):
+        raise NoFileRoom
+
+
+def _is_low(descriptor: int, kept: Kept) -> bool:
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return limit == resource.RLIM_INFINITY or descriptor < limit - kept * min(
+        _LEAST, limit // _PART
+    )
