@@ -97,15 +97,15 @@ class _Channel:
         return frozenset(freed)
 
     def drop(self, place: Place) -> frozenset[bytes]:
-        keys = self.holders.pop(place, None)
-        if keys is None and place not in self.merges:
+        merged = self.merges.pop(place, None)
+        keys = self.holders.pop(place, merged)
+        if keys is None:
             return frozenset()
-        self.merges.pop(place, None)
         if self.merges:
             return self.derive()
         # Without merges nothing is derived: only this place's own keys can become free.
         freed = set()
-        for key in keys or ():
+        for key in keys:
             places = self.by_key.get(key, [])
             if place in places:
                 if places[0] == place:
@@ -114,6 +114,26 @@ class _Channel:
                 if not places:
                     del self.by_key[key]
         return frozenset(freed)
+
+    def drain(self, keys: Iterable[bytes]) -> None:
+        """
+        Let *keys* drain, and with them the other keys of every merge on one of them.
+
+        The merge may not go before the drain is past it; nothing newer may overtake it meanwhile.
+        """
+        self.draining.update(keys)
+        known = -1
+        while known != len(self.draining):
+            known = len(self.draining)
+            for merged in self.merges.values():
+                if not self.draining.isdisjoint(merged):
+                    self.draining.update(merged)
+
+    def drain_anew(self, keys: Iterable[bytes]) -> None:
+        """Let *keys* drain from the start."""
+        if keys:
+            self.drain(keys)
+            self.drained_to = START
 
 
 class Holding:
@@ -140,9 +160,8 @@ class Holding:
             if self._blocks(channel, keys, place):
                 channel.hold(place, keys)
             elif not channel.draining.isdisjoint(keys):
-                # It queues up behind the followers of one key; on its other keys nothing newer
-                # may overtake it meanwhile.
-                channel.draining |= set(keys)
+                # It queues up behind the followers of one key.
+                channel.drain(keys)
 
     def drop(self, outbound: str, place: Place) -> frozenset[bytes]:
         """
@@ -155,7 +174,7 @@ class Holding:
             if channel is None:
                 return frozenset()
             freed = channel.drop(place)
-            self._drain(channel, freed)
+            channel.drain_anew(freed)
             return freed
 
     def forget(self, outbound: str, place: Place) -> None:
@@ -169,7 +188,7 @@ class Holding:
     def start_draining(self, outbound: str, keys: Iterable[bytes]) -> None:
         """Followers of *keys* are about to be moved (again)."""
         with self._lock:
-            self._drain(self._channel(outbound), frozenset(keys))
+            self._channel(outbound).drain_anew(keys)
 
     def drain_to(self, outbound: str, place: Place) -> None:
         """Followers up to *place* have been moved."""
@@ -274,12 +293,6 @@ class Holding:
         if channel is None:
             channel = self._channels[outbound] = _Channel()
         return channel
-
-    @staticmethod
-    def _drain(channel: _Channel, keys: frozenset[bytes]) -> None:
-        if keys:
-            channel.draining |= keys
-            channel.drained_to = START
 
     @staticmethod
     def _blocks(

@@ -454,12 +454,12 @@ class HoldConformance:
 
         def tell(_: frozenset[str]) -> None:
             reader.start()
-            assert asks.wait(10)
+            assert asks.wait(60)
             reader.join(0.2)  # as long as it takes a reader that does not wait
             queue.append("wake")
 
         store.tell_ready(tell)
-        reader.join(10)
+        reader.join(60)
         assert queue == ["wake", "page"]
 
     def test_a_held_merge_holds_its_other_keys(self, store: Store) -> None:
@@ -471,6 +471,18 @@ class HoldConformance:
         assert states(store, *ids(1, 2, 3, 4)) == ["parked", "held", "held", "pending"]
         operate(store, "cancel", f"{DAY}-1.1")
         assert due(store) == ids(2, 3, 4, 5)
+
+    @pytest.mark.parametrize("verb", ["cancel", "expire"])
+    def test_a_held_merge_that_is_taken_out_frees_its_other_keys(
+        self, store: Store, verb: str
+    ) -> None:
+        """Who waits only for a merge goes on when the merge is cancelled or expires."""
+        accept(store, keyed(1, 1))
+        settle(store, refused(f"{DAY}-1.1"))
+        accept(store, keyed(2, 1, 2), keyed(3, 2))
+        assert states(store, *ids(2, 3)) == ["held", "held"]
+        operate(store, verb, f"{DAY}-2.1")
+        assert due(store) == ids(3)
 
     def test_a_second_parked_one_keeps_its_own_hold(self, store: Store) -> None:
         """Freeing the first follower's hold does not free what waits behind the second."""
