@@ -18,22 +18,27 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engine.config.files import read_site_files
-from engine.model.errors import MedbusError
+from engine.model.errors import Locked, MedbusError
 from engine.runtime.configuration import (
     ConfigurationRefused,
     check_configuration,
 )
-from engine.runtime.control_socket import user_name
+from engine.runtime.control_socket import ControlClient, user_name
 from engine.runtime.garbage import spare_the_collector
 from engine.runtime.hardening import close_umask, raise_file_limit, switch_off_core_dumps
 from engine.runtime.logs import start_logging
 from engine.runtime.opening import open_store
-from engine.runtime.places import find_data_folder
+from engine.runtime.places import CONTROL_SOCKET, find_data_folder
 
 if TYPE_CHECKING:
+    from engine.config.models.site import Site
     from engine.runtime.engine import Engine, MakeHttp
+    from engine.store.sqlite_store import SqliteStore
 
 log = logging.getLogger(__name__)
+
+#: how long to wait for a command that has the data folder
+_LOCK_WAIT_S = 5.0
 
 
 def run_engine(
@@ -63,7 +68,7 @@ def run_engine(
     start_logging(level=site.log.level, format_name=site.log.format, zone=site.timezone)
     for finding in checked.findings:
         log.warning("finding", extra={"code": finding.code, "where": str(finding.mark or "")})
-    store = open_store(data_folder, site)
+    store = _open_once_free(data_folder, site)
     configuration = checked.compile(store.keys)
     loop = _new_loop()
     reactor = _install_reactor(loop)
@@ -83,6 +88,26 @@ def run_engine(
         make_http=make_http,
     )
     return _run(engine, reactor, loop)
+
+
+def _open_once_free(data_folder: Path, site: Site) -> SqliteStore:
+    """Open the store; a command (a monitor's `status`) is waited for, an engine is not."""
+    until = time.monotonic() + _LOCK_WAIT_S
+    is_told = False
+    while True:
+        try:
+            return open_store(data_folder, site)
+        except Locked:
+            engine = ControlClient.find(data_folder / CONTROL_SOCKET, lambda text: None)
+            if engine is not None:
+                engine.close()
+                raise
+            if time.monotonic() > until:
+                raise
+        if not is_told:
+            log.info("waiting", extra={"reason": "something else uses the data folder"})
+            is_told = True
+        time.sleep(0.1)
 
 
 def _new_loop() -> asyncio.AbstractEventLoop:
