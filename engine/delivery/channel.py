@@ -193,9 +193,25 @@ class OutboundChannel:
 
         self.seams.submit(settlement, expired)
 
-    def stop(self) -> Deferred[None]:
-        """Let the tries in flight finish and commit, then close; fires when done."""
-        return self.pause().addCallback(lambda _: self.abort())
+    def stop(self, within_s: float) -> Deferred[None]:
+        """
+        Let the tries in flight finish and commit, then close; fires when done.
+
+        Args:
+            within_s: tries that take longer are cut off.
+        """
+        cut_off = self.seams.reactor.callLater(within_s, self._cut_off)
+
+        def stopped(_: None) -> None:
+            if cut_off.active():
+                cut_off.cancel()
+            self.abort()
+
+        return self.pause().addCallback(stopped)
+
+    def _cut_off(self) -> None:
+        for lane in self._lanes:
+            lane.cut_off()
 
     def abort(self) -> None:
         """End at once; tries in flight are left as after a crash."""

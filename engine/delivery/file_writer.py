@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from engine.delivery.lane_seams import CUT_OFF
 from engine.delivery.settlement import (
     Decision,
     Try,
@@ -38,15 +39,28 @@ class Unwritable(Exception):
     """The delivery can never be written under this name."""
 
 
-def write_file(directory: Path, name: str, body: bytes, *, temporary: str) -> Path:
+class CutOff(Exception):
+    """The file is not wanted here any more."""
+
+
+def write_file(
+    directory: Path,
+    name: str,
+    body: bytes,
+    *,
+    temporary: str,
+    is_wanted: Callable[[], bool] = lambda: True,
+) -> Path:
     """
     Return the path under which *body* now stands, durable.
 
     Args:
         temporary: name for the unfinished file, the same for every try of a delivery.
+        is_wanted: asked before the file gets its name: a folder may have hung until then.
 
     Raises:
         Unwritable: the name cannot be used, or too many others have it.
+        CutOff: it is not wanted any more.
         OSError: the directory or the disk; trying again may help.
 
     Effects: writes and syncs; makes the directory if it is missing.
@@ -61,6 +75,8 @@ def write_file(directory: Path, name: str, body: bytes, *, temporary: str) -> Pa
             file.write(body)
             file.flush()
             os.fsync(file.fileno())
+        if not is_wanted():
+            raise CutOff
         target = _link(unfinished, directory / name, body)
     except OSError as error:
         if error.errno in _LASTING:
@@ -109,21 +125,27 @@ class FileWriter:
         self._channel = channel
         self._lane = lane
         self._directory = directory
-        self._is_stopped = False
+        self._try: Try | None = None
+        self._done: Callable[[Decision], None] | None = None
 
     def send(self, attempt: Try, done: Callable[[Decision], None]) -> None:
         """Write once; *done* is called once with what is to be done now."""
+        self._try, self._done = attempt, done
         delivery = attempt.delivery
         name = delivery.file_name or f"{delivery.delivery_id}.hl7"
 
         def write() -> Path:
-            return write_file(self._directory, name, delivery.body, temporary=delivery.delivery_id)
+            return write_file(
+                self._directory,
+                name,
+                delivery.body,
+                temporary=delivery.delivery_id,
+                is_wanted=lambda: self._try is attempt,
+            )
 
         def written(result: Any) -> None:
-            if not self._is_stopped:
-                decision, outcome, what = self._decide(attempt, result)
-                self._channel.tried(attempt, outcome, what)
-                done(decision)
+            if self._try is attempt:
+                self._end(attempt, *self._decide(attempt, result))
 
         self._channel.seams.read(lambda store: write(), written)
 
@@ -131,9 +153,22 @@ class FileWriter:
         """Nothing to see in advance: the next try tells."""
         done(False)
 
+    def cut_off(self) -> None:
+        """Wait no longer for a folder that hangs; the file may appear in it after all."""
+        attempt = self._try
+        if attempt is not None:
+            attempt.is_sent = True
+            self._end(attempt, *self._decide_trouble(attempt, AttemptOutcome.BROKEN, CUT_OFF))
+
     def stop(self) -> None:
-        """A file being written is finished, and found again at the next start."""
-        self._is_stopped = True
+        """A file being written that has its name is found again at the next start."""
+        self._try = self._done = None
+
+    def _end(self, attempt: Try, decision: Decision, outcome: AttemptOutcome, what: str) -> None:
+        done, self._try, self._done = self._done, None, None
+        self._channel.tried(attempt, outcome, what)
+        if done is not None:
+            done(decision)
 
     def _decide(self, attempt: Try, result: Any) -> tuple[Decision, AttemptOutcome, str]:
         channel = self._channel
@@ -150,7 +185,13 @@ class FileWriter:
         channel.standing.discard(self._lane)
         reason = result.strerror if isinstance(result, OSError) else type(result).__name__
         what = f"the file could not be written: {reason}"
+        return self._decide_trouble(attempt, AttemptOutcome.REFUSED, what)
+
+    def _decide_trouble(
+        self, attempt: Try, outcome: AttemptOutcome, what: str
+    ) -> tuple[Decision, AttemptOutcome, str]:
+        policy, seams = self._channel.policy, self._channel.seams
         decision = decide_on_trouble(
-            attempt, AttemptOutcome.REFUSED, what, channel.policy, now, channel.seams.dice()
+            attempt, outcome, what, policy, seams.clock.now(), seams.dice()
         )
-        return decision, AttemptOutcome.REFUSED, what
+        return decision, outcome, what

@@ -151,6 +151,11 @@ class Lane:
         # A try that is to be repeated leaves it in the queue: there the store has to expire it.
         return delivery_id in self._unsettled and not self._window.has(delivery_id)
 
+    def cut_off(self) -> None:
+        """End the try in flight now; where its bytes were sent it is uncertain."""
+        if self._current is not None:
+            self._sender.cut_off()
+
     def stop(self) -> None:
         """End at once; a try in flight is left uncertain, as after a crash."""
         self._is_stopped = True

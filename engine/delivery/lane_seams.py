@@ -14,6 +14,8 @@ from engine.model.records import DueDelivery, Settlement
 from engine.model.states import AttemptOutcome
 from engine.store.records import Settled
 
+#: what a try is told to have ended with that was not waited for
+CUT_OFF = "cut off: the channel ends or changes"
 #: seconds between two looks whether a peer that could not be reached is back
 PROBE_EVERY_S = 5.0
 #: seconds before a store that is full, or cannot be read, is asked again
@@ -45,6 +47,10 @@ class Sender(Protocol):
 
     def probe(self, done: Callable[[bool], None]) -> None:
         """See whether the receiver can be reached, without sending anything."""
+        ...
+
+    def cut_off(self) -> None:
+        """End the try in flight with a decision, now: the receiver may have it."""
         ...
 
     def stop(self) -> None:

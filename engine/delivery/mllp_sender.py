@@ -17,6 +17,7 @@ from twisted.python.failure import Failure as TypedFailure
 
 from engine.delivery.ack_reader import read_ack
 from engine.delivery.deadline import Deadline
+from engine.delivery.lane_seams import CUT_OFF
 from engine.delivery.mllp_connection import Dial, MllpConnection, MllpTarget
 from engine.delivery.policy import AckWanted
 from engine.delivery.reasons import describe_failure
@@ -113,6 +114,14 @@ class MllpSender:
         self._probes.append(done)
         if self._connecting is None:
             self._dial()
+
+    def cut_off(self) -> None:
+        """End the try in flight with a decision, now: the receiver may have it."""
+        dial, self._connecting = self._connecting, None
+        if dial is not None:
+            dial.cancel()
+        is_sent = self._try is not None and self._try.is_sent
+        self._trouble(AttemptOutcome.BROKEN if is_sent else AttemptOutcome.REFUSED, CUT_OFF)
 
     def stop(self) -> None:
         """Close; a try in flight ends without a decision."""

@@ -1,8 +1,9 @@
 """
 The outbound channels of the running engine: open, pause, change, close.
 
-Rules of this file: on the loop only; a channel that changes lets the try in flight finish, then
-its successor reads what is owed from the store, so nothing is handed over in memory.
+Rules of this file: on the loop only; a channel that changes lets the try in flight finish, or
+cuts it off after a while, then its successor reads what is owed from the store, so nothing is
+handed over in memory.
 """
 
 from __future__ import annotations
@@ -32,7 +33,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: how long a channel that changes waits for a file being written
+#: how long a channel that changes waits for the answer to a message it has sent
+ANSWER_S = 10.0
+#: the same for a file being written, and for the store
 HANGING_S = 3.0
 
 
@@ -189,15 +192,14 @@ class Exits:
         log.info("paused" if paused else "resumed", extra={"outbound": name})
 
     async def close(self, name: str) -> None:
-        """Let what is in flight finish, then end the channel."""
+        """Let what is in flight finish, within its time, then end the channel."""
         found = self.exits.get(name)
         if found is not None:
-            stopped = found.channel.stop().asFuture(asyncio.get_running_loop())
-            if found.own_threads is not None:
-                # A folder that hangs must not keep a reload waiting; what is written there after
-                # all is found by its name, or lies in a folder that is no longer this channel's.
-                await asyncio.wait({stopped}, timeout=HANGING_S)
-                found.channel.abort()
+            within_s = ANSWER_S if found.own_threads is None else HANGING_S
+            stopped = found.channel.stop(within_s).asFuture(asyncio.get_running_loop())
+            # A store that takes no settlement must not keep a reload waiting either.
+            await asyncio.wait({stopped}, timeout=within_s + HANGING_S)
+            found.channel.abort()
             await stopped
             self.exits.pop(name, None)
             if found.own_threads is not None:

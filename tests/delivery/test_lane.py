@@ -52,8 +52,12 @@ class HandSender:
         """Note it."""
         self.is_stopped = True
 
+    def cut_off(self) -> None:
+        """End the try in flight."""
+        self.end("broken")
+
     def end(self, how: str) -> None:
-        """End the try in flight: an ack code, "timeout" or "refused"."""
+        """End the try in flight: an ack code, "timeout", "refused" or "broken"."""
         attempt, done = self.attempt, self._done
         assert attempt is not None
         assert done is not None
@@ -61,8 +65,8 @@ class HandSender:
         policy, now = self._bench.policy, self._bench.channel.seams.clock.now()
         if how == "timeout":
             done(decide_on_timeout(attempt, policy, now, 0.0))
-        elif how == "refused":
-            done(decide_on_trouble(attempt, AttemptOutcome.REFUSED, "no", policy, now, 0.0))
+        elif how in ("refused", "broken"):
+            done(decide_on_trouble(attempt, AttemptOutcome(how), "no", policy, now, 0.0))
         else:
             verdict = {"A": Verdict.ACCEPT, "E": Verdict.ERROR, "R": Verdict.REJECT}[how[1]]
             ack = Ack(AckLevel.APPLICATION, verdict, how, b"")
@@ -603,10 +607,26 @@ def test_stop_waits_for_the_try_and_leaves_no_timer() -> None:
     """stop() ends quietly: the try in flight is committed, no delayed call stays."""
     bench = Bench().start(due(1), due(2))
     stopped: list[Any] = []
-    bench.channel.stop().addCallback(stopped.append)
+    bench.channel.stop(10.0).addCallback(stopped.append)
     bench.senders[0].end("AA")
     assert stopped == [None]
     assert bench.sent == [1]
+    assert bench.reactor.getDelayedCalls() == []
+
+
+def test_stop_does_not_wait_for_ever_for_a_try() -> None:
+    """A try without an end is cut off: stored as broken and uncertain, and still owed."""
+    bench = Bench().start(due(1))
+    stopped: list[Any] = []
+    bench.channel.stop(10.0).addCallback(stopped.append)
+    bench.reactor.advance(9.9)
+    assert stopped == []
+    bench.reactor.advance(0.2)
+    assert stopped == [None]
+    (settlement,) = bench.store.settlements
+    assert settlement.attempt is not None
+    assert settlement.attempt.outcome is AttemptOutcome.BROKEN
+    assert (settlement.state, settlement.uncertain) == (DeliveryState.PENDING, True)
     assert bench.reactor.getDelayedCalls() == []
 
 

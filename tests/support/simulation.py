@@ -85,6 +85,9 @@ class SimulatedSender:
         """The receiver is never away."""
         done(True)
 
+    def cut_off(self) -> None:
+        """No channel of the simulation changes."""
+
     def stop(self) -> None:
         """Forget the try."""
         self.attempt = self.done = None

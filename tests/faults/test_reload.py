@@ -1,0 +1,39 @@
+"""A reload never waits long for a receiver, whatever the receiver does."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+import pytest
+
+from tests.faults.bench import Bench, bench, message
+
+fault = pytest.mark.fault
+
+
+def send_to(it: Bench, old_port: int, new_port: int) -> None:
+    """Give the outbound channel another receiver, and reload."""
+    path = it.engine.folder / "channels" / "channels.yaml"
+    path.write_text(path.read_text().replace(f"127.0.0.1:{old_port}", f"127.0.0.1:{new_port}"))
+    assert it.engine.command("reload", wait_s=40).returncode == 0
+
+
+@fault(42, "a reload while a receiver reads nothing", "cut off in seconds, uncertain, sent anew")
+def test_reload_away_from_a_receiver_that_reads_nothing(tmp_path: Path) -> None:
+    """A reload takes a channel away from a receiver that never takes a large message."""
+    with bench(tmp_path, connect="timeout: 60s") as it:
+        deaf = socket.create_server(("127.0.0.1", 0))
+        send_to(it, it.receiver.port, deaf.getsockname()[1])
+        assert it.send(message(1, text="x" * 8_000_000)) == "AA"
+        taken, _ = deaf.accept()
+        send_to(it, deaf.getsockname()[1], it.receiver.port)
+        it.engine.wait_drained()
+        taken.close()
+        deaf.close()
+        assert it.receiver.control_ids() == ["F1"]
+        (delivery,) = it.deliveries()
+        assert delivery["uncertain"]
+        tries = it.attempts(it.first_message_id())
+        assert [each["outcome"] for each in tries] == ["broken", "acked"]
+        assert tries[0]["detail"].startswith("cut off")
