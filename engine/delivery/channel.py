@@ -18,7 +18,7 @@ from engine.delivery.lane import Lane, LaneSeams, LaneState, Sender
 from engine.delivery.policy import DeliveryPolicy
 from engine.delivery.rate import Rate
 from engine.delivery.rendezvous import Rendezvous, lanes_of
-from engine.delivery.settlement import Try
+from engine.delivery.tries import Try
 from engine.model.records import DueDelivery, Settlement
 from engine.model.states import AttemptOutcome, DeliveryState, ParkCode
 from engine.store.records import Settled

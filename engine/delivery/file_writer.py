@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Any
 from engine.delivery.lane_seams import CUT_OFF
 from engine.delivery.settlement import (
     Decision,
-    Try,
     decide_on_trouble,
     decide_on_unwritable,
     decide_on_written,
 )
+from engine.delivery.tries import Try
 from engine.model.states import AttemptOutcome
 from engine.security.folders import make_folder
 from engine.store.file_room import check_room

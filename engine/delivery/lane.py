@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from engine.delivery.lane_seams import (
@@ -22,15 +23,8 @@ from engine.delivery.lane_seams import (
     is_put_off,
 )
 from engine.delivery.policy import DeliveryPolicy
-from engine.delivery.settlement import (
-    NO_TRIES,
-    Decision,
-    Tries,
-    Try,
-    decide_before_send,
-    tries_of,
-    wait_before,
-)
+from engine.delivery.settlement import Decision, decide_before_send, wait_before
+from engine.delivery.tries import NO_TRIES, Tries, Try, tries_of
 from engine.delivery.wait import Wait
 from engine.delivery.window import Window
 from engine.model.errors import Fenced
@@ -291,15 +285,13 @@ class Lane:
             return
         self._current = None
         if settlement.state is DeliveryState.PENDING and self._expiring == current.delivery_id:
-            settlement = Settlement(
-                current.delivery_id, self.token, DeliveryState.EXPIRED, settlement.attempt
-            )
+            settlement = replace(settlement, state=DeliveryState.EXPIRED, due_at=0.0)
         self._expiring = ""
         attempt = settlement.attempt
         if settlement.state is DeliveryState.PENDING:
             if attempt is not None:
                 name, tries = self._tries
-                self._tries = (name, tries.plus(attempt.outcome, attempt.at))
+                self._tries = (name, tries.plus_stored(attempt))
                 self._wait.is_trouble = attempt.outcome in TROUBLE
             # Where the queue is read anew, something older may be due: the row says when this is.
             if not (self._is_paused or self._is_reset_due):

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Protocol
 
-from engine.delivery.settlement import Decision, Try
+from engine.delivery.settlement import Decision
+from engine.delivery.tries import Try
 from engine.model.clock import Clock
 from engine.model.errors import Fenced, MedbusError, NotFound
 from engine.model.records import DueDelivery, Settlement

@@ -23,7 +23,6 @@ from engine.delivery.policy import AckWanted
 from engine.delivery.reasons import describe_failure
 from engine.delivery.settlement import (
     Decision,
-    Try,
     decide_on_ack,
     decide_on_garbage,
     decide_on_late_nack,
@@ -31,6 +30,7 @@ from engine.delivery.settlement import (
     decide_on_trouble,
     decide_on_written,
 )
+from engine.delivery.tries import Try
 from engine.hl7.ack import Ack
 from engine.hl7.errors import Hl7Error
 from engine.hl7.header import parse_header

@@ -43,15 +43,18 @@ class DeliveryPolicy:
     #: sends of a lane that may be ahead of their committed settlement
     settle_window: int = 1
 
-    def budget_for(self, code: str, error_code: str) -> RetryBudget:
+    def rule_for(self, code: str, error_code: str) -> str:
         """
-        Return how often a negative ack is answered with another try.
+        Return which entry of on_ack a negative ack falls under.
 
-        The most exact entry wins; CE and CR follow AE and AR where they have none of their own.
+        The most exact one wins; CE and CR follow AE and AR where they have none of their own.
         """
         plain = "A" + code[1:]
-        for key in (f"{code}/{error_code}", f"{plain}/{error_code}", code, plain):
-            found = self.on_ack.get(key)
-            if found is not None:
-                return found
-        return ON_NACK[plain]
+        for key in (f"{code}/{error_code}", f"{plain}/{error_code}", code):
+            if key in self.on_ack:
+                return key
+        return plain
+
+    def budget_of(self, rule: str) -> RetryBudget:
+        """Return how often the nacks of a rule are answered with another try."""
+        return self.on_ack[rule] if rule in self.on_ack else ON_NACK[rule]

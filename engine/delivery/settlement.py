@@ -8,74 +8,16 @@ A try whose bytes may have reached the peer without a matching ack leaves `uncer
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from engine.delivery.policy import AckWanted, DeliveryPolicy
+from engine.delivery.tries import Try
 from engine.model.record import record
 from engine.model.records import Attempt, DueDelivery, Park, Settlement
 from engine.model.states import AttemptOutcome, DeliveryState, ParkCode
 
 if TYPE_CHECKING:
     from engine.hl7.ack import Ack
-
-_NO_ANSWER = frozenset({AttemptOutcome.TIMEOUT, AttemptOutcome.MISMATCH, AttemptOutcome.GARBAGE})
-
-
-@dataclass(frozen=True, slots=True)
-class Tries:
-    """What the budgets need to know of the tries a delivery has had since it was queued."""
-
-    #: all tries, for the back-off
-    count: int = 0
-    nacks: int = 0
-    first_nack_at: float = 0.0
-    #: tries without a usable answer
-    silences: int = 0
-    first_silence_at: float = 0.0
-    #: how the last one ended
-    last: AttemptOutcome | None = None
-
-    def plus(self, outcome: AttemptOutcome, at: float) -> Tries:
-        """Return the tries with one more in it."""
-        is_nack = outcome is AttemptOutcome.NACK
-        is_silence = outcome in _NO_ANSWER
-        return Tries(
-            self.count + 1,
-            self.nacks + is_nack,
-            at if is_nack and not self.nacks else self.first_nack_at,
-            self.silences + is_silence,
-            at if is_silence and not self.silences else self.first_silence_at,
-            outcome,
-        )
-
-
-NO_TRIES = Tries()
-
-
-def tries_of(attempts: Iterable[Attempt]) -> Tries:
-    """Return what stored attempts amount to, oldest first."""
-    tries = NO_TRIES
-    for attempt in attempts:
-        tries = tries.plus(attempt.outcome, attempt.at)
-    return tries
-
-
-@dataclass(slots=True)
-class Try:
-    """One try in progress, the only thing here that changes; its sender notes what happens."""
-
-    delivery: DueDelivery
-    token: int
-    tries: Tries
-    started_at: float
-    #: whether the other side may have the bytes
-    is_sent: bool = False
-    #: an ack of another message came meanwhile
-    is_mismatched: bool = False
-    #: the commit ack was seen, in this try or an earlier one
-    is_commit_acked: bool = False
 
 
 @record(frozen=True, slots=True)
@@ -145,11 +87,13 @@ def decide_on_ack(
     tried = _attempt(
         attempt, now, AttemptOutcome.NACK, f"answered {ack.code}{error}", ack.code, raw
     )
-    tries = attempt.tries.plus(AttemptOutcome.NACK, now)
-    budget = policy.budget_for(ack.code, ack.error_code)
+    tries = attempt.tries.plus(AttemptOutcome.NACK, now, ack.code, ack.error_code)
+    rule = policy.rule_for(ack.code, ack.error_code)
+    # Each rule has a budget of its own: what another rule was used up for says nothing here.
+    count, first_at = tries.nacks_of(lambda *codes: policy.rule_for(*codes) == rule)
     # What the peer has taken over with a commit ack is never sent again.
-    if attempt.is_commit_acked or budget.is_spent(tries.nacks, now - tries.first_nack_at):
-        reason = f"the receiver answered {ack.code}{error}, {_times(tries.nacks)}"
+    if attempt.is_commit_acked or policy.budget_of(rule).is_spent(count, now - first_at):
+        reason = f"the receiver answered {ack.code}{error}, {_times(count)}"
         return Decision(_parked(attempt, policy, tried, ParkCode.NACK, reason, uncertain=False))
     return _retry(attempt, policy, tried, tries.nacks, now, dice, uncertain=False, closes=False)
 
@@ -352,24 +296,4 @@ def _retry(
 
 
 def _times(count: int) -> str:
-    return "once" if count == 1 else f"{count} times"
-
-
-__all__ = [
-    "KEEP_WAITING",
-    "NO_TRIES",
-    "Decision",
-    "Tries",
-    "Try",
-    "decide_before_send",
-    "decide_on_ack",
-    "decide_on_garbage",
-    "decide_on_late_nack",
-    "decide_on_timeout",
-    "decide_on_trouble",
-    "decide_on_unwritable",
-    "decide_on_written",
-    "is_ack_promised",
-    "tries_of",
-    "wait_before",
-]
+    return {1: "once", 2: "twice"}.get(count, f"{count:,} times")

@@ -14,11 +14,11 @@ from engine.delivery.lane import LaneState
 from engine.delivery.policy import DeliveryPolicy
 from engine.delivery.settlement import (
     Decision,
-    Try,
     decide_on_ack,
     decide_on_timeout,
     decide_on_trouble,
 )
+from engine.delivery.tries import Try
 from engine.hl7.ack import Ack, AckLevel, Verdict
 from engine.model.errors import Fenced, MedbusError, StoreFull
 from engine.model.records import Attempt, DueDelivery, Park, Settlement
@@ -560,6 +560,18 @@ def test_a_sender_s_wait_that_ran_out_expires_its_delivery(place: str) -> None:
         bench.senders[0].end("AE" if place == "in flight" else "AA")
     assert bench.store.states[f"20261121-{number}.1"] is DeliveryState.EXPIRED
     assert bench.sent == ([1, 3] if place == "behind" else [1, 2])
+
+
+@pytest.mark.parametrize(("how", "uncertain"), [("timeout", True), ("AE", False)])
+def test_what_expires_in_flight_says_whether_the_receiver_may_have_it(
+    how: str, uncertain: bool
+) -> None:
+    """A try without an answer leaves its mark although no further one follows."""
+    bench = Bench().start(due(1))
+    bench.channel.expire("20261121-1.1")
+    bench.senders[0].end(how)
+    (settlement,) = bench.store.settlements
+    assert (settlement.state, settlement.uncertain) == (DeliveryState.EXPIRED, uncertain)
 
 
 @pytest.mark.parametrize("why", [StoreFull(), MedbusError("somebody has the file", code="STO-004")])

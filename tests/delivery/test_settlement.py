@@ -9,10 +9,7 @@ import pytest
 
 from engine.delivery.policy import AckWanted, DeliveryPolicy
 from engine.delivery.settlement import (
-    NO_TRIES,
     Decision,
-    Tries,
-    Try,
     decide_before_send,
     decide_on_ack,
     decide_on_garbage,
@@ -21,9 +18,9 @@ from engine.delivery.settlement import (
     decide_on_trouble,
     decide_on_written,
     is_ack_promised,
-    tries_of,
     wait_before,
 )
+from engine.delivery.tries import NO_TRIES, Tries, Try, tries_of
 from engine.model.records import Attempt, DueDelivery, Settlement
 from engine.model.retry import Backoff, RetryBudget
 from engine.model.states import AttemptOutcome, DeliveryState, ParkCode
@@ -73,9 +70,10 @@ def settled(decision: Decision) -> Settlement:
 
 
 def nacked(times: int, since_s: float = 0.0) -> Try:
-    """Return a try after *times* negative answers, the first *since_s* ago."""
-    tries = Tries(count=times, nacks=times, first_nack_at=NOW - since_s)
-    return replace(SENT, tries=tries)
+    """Return a try after *times* answers AE and as many AR, the first *since_s* ago."""
+    found = (times, NOW - since_s)
+    by_code = {("AE", ""): found, ("AR", ""): found} if times else {}
+    return replace(SENT, tries=Tries(count=times, nacks=times, by_code=by_code))
 
 
 @pytest.mark.parametrize("code", ["AA", "CA"])
@@ -336,4 +334,29 @@ def test_stored_attempts_give_the_budgets_back_after_a_restart() -> None:
         Attempt(3.0, 0.1, AttemptOutcome.TIMEOUT),
         Attempt(4.0, 0.1, AttemptOutcome.NACK, "AE"),
     ]
-    assert tries_of(attempts) == Tries(4, 2, 2.0, 1, 3.0, AttemptOutcome.NACK)
+    tries = Tries(4, 2, {("AE", ""): (2, 2.0)}, 1, 3.0, AttemptOutcome.NACK)
+    assert tries_of(attempts) == tries
+
+
+def test_each_rule_of_on_ack_has_a_budget_of_its_own() -> None:
+    """Answers under another entry use nothing up; AE and CE under one entry share it."""
+    rules = {"AE": RetryBudget(3), "AE/207": RetryBudget(2), "AR": RetryBudget(0)}
+    policy = replace(POLICY, on_ack=rules)
+    answers = ["AE", "AE/207", "CE", "AE/207", "AE", "AE/207"]
+    ends = []
+    tries = NO_TRIES
+    for number, answer in enumerate(answers):
+        code, _, error_code = answer.partition("/")
+        decision = on_ack(code, replace(SENT, tries=tries), policy, error_code)
+        ends.append(settled(decision).state)
+        tries = tries.plus(AttemptOutcome.NACK, NOW + number, code, error_code)
+    assert ends == [DeliveryState.PENDING] * 5 + [DeliveryState.PARKED]
+    assert settled(decision).park is not None
+    assert settled(decision).park.reason == "the receiver answered AE (207), 3 times"
+
+
+def test_a_stored_nack_counts_under_its_error_code() -> None:
+    """After a restart the budget of AR/207 goes on where it was."""
+    ack = b"MSH|^~\\&|L|L|H|H|20261121||ACK|R1|P|2.5\rMSA|AR|X1\rERR|||207^x\r"
+    attempts = [Attempt(float(at), 0.1, AttemptOutcome.NACK, "AR", ack) for at in (2, 3)]
+    assert tries_of(attempts).by_code == {("AR", "207"): (2, 2.0)}

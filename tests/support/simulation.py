@@ -23,11 +23,11 @@ from engine.delivery.policy import DeliveryPolicy
 from engine.delivery.rendezvous import lanes_of
 from engine.delivery.settlement import (
     Decision,
-    Try,
     decide_on_ack,
     decide_on_timeout,
     decide_on_trouble,
 )
+from engine.delivery.tries import Try
 from engine.hl7.ack import Ack, AckLevel, Verdict
 from engine.model.records import Accepted, DueDelivery
 from engine.model.retry import Backoff, RetryBudget

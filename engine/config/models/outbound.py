@@ -135,7 +135,7 @@ class Outbound(Model):
         {},
         validate_default=True,
         description="What a negative ack means: AE, AR, CE, CR or verdict/ERR-3 code (AR/207). "
-        "CE follows AE and CR follows AR where they are not given.",
+        "CE follows AE and CR follows AR where they are not given. Each entry counts for itself.",
     )
     on_park: Literal["hold_key", "continue", "halt"] = Field(
         "continue",
