@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Sequence
 from queue import Empty, SimpleQueue
@@ -24,6 +25,11 @@ Done: TypeAlias = Callable[[Any], None]
 Deliver: TypeAlias = Callable[[Callable[[], None]], None]
 #: what travels to the thread: (work, done, size) or (function, done, 0); None only wakes it
 _Entry: TypeAlias = tuple[Any, Done, int]
+
+#: how long settlements wait for those of other lanes: part of the last commit's time, at most
+_COMPANY_PART, _MOST_COMPANY_S = 0.5, 0.002
+#: how often they look in that time
+_LOOKS = 4
 
 _log = logging.getLogger("medbus.store")
 
@@ -45,6 +51,7 @@ class Writer:
             (followers released, an operation applied).
         max_batch: most works in one commit.
         max_batch_bytes: a commit is not made larger than this, except by a single work.
+        pause: waits so many seconds.
     """
 
     def __init__(
@@ -56,6 +63,7 @@ class Writer:
         on_ready: Callable[[frozenset[str]], None] | None = None,
         max_batch: int = 512,
         max_batch_bytes: int = 16_000_000,
+        pause: Callable[[float], None] = time.sleep,
     ) -> None:
         self._store = store
         self._deliver = deliver
@@ -63,12 +71,16 @@ class Writer:
         self._on_ready = on_ready
         self._max_batch = max_batch
         self._max_batch_bytes = max_batch_bytes
+        self._pause = pause
         self._queue: SimpleQueue[_Entry | None] = SimpleQueue()
         self._put_back: deque[_Entry | None] = deque()
         self._long: deque[tuple[Generator[None, None, Any], Done]] = deque()
         self._fenced: Fenced | None = None
         self._stopping = False
         self._more = True
+        #: settlements that may come together: those answered last, and what was waiting then
+        self._expected = 0
+        self._company_s = 0.0
         #: bytes of bodies and outputs waiting for their commit; loop's thread only
         self.queue_bytes = 0
         #: works waiting for their answer; loop's thread only
@@ -129,7 +141,9 @@ class Writer:
     def _run(self) -> None:
         while True:
             idle = not self._more and not self._long
-            batch = self._take(block=idle and not self._stopping)
+            batch: list[_Entry] = []
+            self._take(batch, block=idle and not self._stopping)
+            self._wait_for_company(batch)
             if batch:
                 self._do(batch)
             elif self._stopping:
@@ -149,10 +163,24 @@ class Writer:
             generator.close()
             self._answer([(done, Stopping(), 0)])
 
-    def _take(self, *, block: bool) -> list[_Entry]:
-        """Return the next call or operation alone, or as many works as one commit takes."""
-        batch: list[_Entry] = []
-        size = 0
+    def _wait_for_company(self, batch: list[_Entry]) -> None:
+        """
+        Let a few settlements wait a moment for those that other lanes are about to bring.
+
+        Else lanes fall into two groups that take turns, and each commit settles but half of them.
+        What comes of a message, an operation or a stop waits for nobody.
+        """
+        looks = _LOOKS
+        while looks and 0 < len(batch) < self._expected and not (self._put_back or self._stopping):
+            if not all(isinstance(work, Settlement) for work, _, _ in batch):
+                return
+            self._pause(self._company_s / _LOOKS)
+            self._take(batch, block=False)
+            looks -= 1
+
+    def _take(self, batch: list[_Entry], *, block: bool) -> None:
+        """Add the next call or operation alone, or as many works as one commit takes."""
+        size = sum(entry[2] for entry in batch)
         while len(batch) < self._max_batch:
             try:
                 if self._put_back:
@@ -172,7 +200,6 @@ class Writer:
             size += entry[2]
             if not is_work:
                 break
-        return batch
 
     def _do(self, batch: list[_Entry]) -> None:
         if self._fenced is not None:
@@ -206,9 +233,15 @@ class Writer:
     def _commit(self, batch: Sequence[_Entry]) -> None:
         work = [entry[0] for entry in batch]
         answered: set[int] = set()
+        settled = sum(isinstance(each, Settlement) for each in work)
+        began_s = time.monotonic()
         try:
             for group in self._store.group(work):
                 answers = self._store.commit([work[index] for index in group])
+                # Before anybody is answered: what follows from the answers is not to be counted.
+                took_s = time.monotonic() - began_s
+                self._company_s = min(_COMPANY_PART * took_s, _MOST_COMPANY_S)
+                self._expected = settled + self._queue.qsize()
                 answered.update(group)
                 self._answer(_lanes_first(batch, zip(group, answers, strict=True)))
         except Exception as error:  # noqa: BLE001 - whatever it was, nothing is known to be durable
