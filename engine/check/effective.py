@@ -23,6 +23,7 @@ from engine.config.models.units import (
     parse_rate,
     parse_size,
 )
+from engine.model.counting import count_of
 
 _LEFT_OUT = frozenset({"about", "renamed_from"})
 _UNSET_WORDS = {"expire_after": "never", "retry": "unlimited"}
@@ -101,7 +102,7 @@ def _shown(key: str, value: Any, unit: str) -> Any:
     if isinstance(value, BaseModel):
         return _model(value)
     if key == "steps":
-        return f"{len(value)} steps" if len(value) != 1 else "1 step"
+        return count_of(len(value), "step")
     if isinstance(value, Mapping):
         return {name: _shown(name, item, unit) for name, item in value.items()}
     if isinstance(value, tuple) and not hasattr(value, "_fields"):

@@ -10,6 +10,7 @@ import click
 from engine.cli.connection import connect
 from engine.cli.output import print_table, short_time
 from engine.cli.settings import Settings, pass_settings, print_json
+from engine.model.counting import count_of
 from engine.model.errors import Usage
 
 
@@ -67,7 +68,7 @@ def verify(settings: Settings) -> None:
     if settings.as_json:
         print_json(told)
     elif told["ok"]:
-        click.echo(f"the chain of {told['count']} records is whole")
+        click.echo(f"the chain of {count_of(told['count'], 'record')} is whole")
     else:
         click.echo(f"the chain is broken: {told['problem']}", err=True)
     if not told["ok"]:
@@ -102,4 +103,4 @@ def export(settings: Settings, file: Path, *, since: str | None) -> None:
     if settings.as_json:
         print_json({"count": count, "file": str(file)})
     else:
-        click.echo(f"{count} records written to {file}")
+        click.echo(f"{count_of(count, 'record')} written to {file}")

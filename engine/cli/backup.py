@@ -8,6 +8,7 @@ import click
 
 from engine.cli.connection import connect
 from engine.cli.settings import Settings, pass_settings, print_json
+from engine.model.counting import count_of
 
 
 @click.command("backup", short_help="Copy the data folder consistently, also while running.")
@@ -36,6 +37,7 @@ def backup(settings: Settings, folder: Path, *, with_keys: bool) -> None:
     if settings.as_json:
         print_json(told)
     else:
-        click.echo(f"{told['count']} files, {told['bytes']:,} bytes in {told['folder']}")
+        files = count_of(told["count"], "file")
+        click.echo(f"{files}, {told['bytes']:,} bytes in {told['folder']}")
         if not with_keys:
             click.echo("the master key is not in it; keep keys/master.key elsewhere")

@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from engine.cli.settings import Settings, pass_settings, print_json
+from engine.model.counting import count_of
 from engine.model.errors import MedbusError
 
 
@@ -79,7 +80,7 @@ def _print(told: dict[str, Any]) -> None:
             f"{what:<46} {a:>10,.2f} {b:>10,.2f} {unit:<6} {b / max(a, 1e-9):>6.2f}  {target}"
         )
 
-    click.echo(f"{told['cores']} cores, fsync p50 {told['fsync_p50_ms']:.2f} ms\n")
+    click.echo(f"{count_of(told['cores'], 'core')}, fsync p50 {told['fsync_p50_ms']:.2f} ms\n")
     click.echo(f"{'':<46} {'floor':>10} {'engine':>10} {'':<6} {'ratio':>6}  target")
     line(
         "store and forward, 64 connections, 1 KB ADT",
@@ -100,7 +101,7 @@ def _print(told: dict[str, Any]) -> None:
     for name in ("floor", "engine"):
         refused = sum(told[name][part]["refused"] for part in ("many", "one", "offered"))
         if refused:
-            click.echo(f"{name}: {refused} messages were refused; the figures do not count")
+            click.echo(f"{name}: refused {count_of(refused, 'message')}; the figures do not count")
     pure = told["pure"]
     click.echo(
         f"{'de-identification of a 1 KB ADT, leak check':<46} {'':>10}"

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from engine.cli.settings import Settings, pass_settings, print_json
+from engine.model.counting import count_of
 from engine.model.errors import MedbusError
 
 
@@ -118,6 +119,5 @@ def _as_json(finding: object) -> dict[str, object]:
 
 def _summary(errors: int, warnings: int, routes: int) -> str:
     if not errors and not warnings:
-        return f"no findings; {routes} route{'s' * (routes != 1)}"
-    parts = [f"{errors} error{'s' * (errors != 1)}", f"{warnings} warning{'s' * (warnings != 1)}"]
-    return ", ".join(parts)
+        return f"no findings; {count_of(routes, 'route')}"
+    return f"{count_of(errors, 'error')}, {count_of(warnings, 'warning')}"

@@ -10,6 +10,7 @@ import click
 
 from engine.cli.output import cut, pad, print_table
 from engine.cli.settings import Settings, pass_settings
+from engine.model.counting import count_of
 
 
 @click.command(
@@ -97,7 +98,7 @@ def _print(item: dict[str, Any]) -> None:
     version = f"version {item['version']}" if item["version"] else "no version"
     if not item["is_known_version"]:
         version += f", read as {item['definitions']}"
-    size = f"{item['segments']} segments, {item['size_bytes']:,} bytes"
+    size = f"{count_of(item['segments'], 'segment')}, {item['size_bytes']:,} bytes"
     click.echo(f"{kind}{structure}, {version}, {size}, delimiters {item['delimiters']}")
     from engine.model.message_warnings import tell_warning
 

@@ -10,6 +10,7 @@ from engine.cli.connection import connect
 from engine.cli.output import print_table
 from engine.cli.selection import demand_consent
 from engine.cli.settings import Settings, pass_settings, print_json
+from engine.model.counting import count_of
 from engine.model.errors import Usage
 
 
@@ -78,13 +79,14 @@ def destroy(
         if not dry_run:
             if not reason:
                 raise Usage("this wants a reason", fix="say --reason TEXT")
-            demand_consent("destroy the key and", count, f"{count:,} links of the vault", yes)
+            links = f"{count_of(count, 'link')} of the vault"
+            demand_consent("destroy the key and", count, links, yes)
             told = call("keys_destroy", {"name": name, "reason": reason, "links": count})
     if settings.as_json:
         print_json(told)
         return
     word = "is destroyed" if told["destroyed"] else "would be destroyed"
-    click.echo(f"the key {name} {word}, with {count:,} links of the vault")
+    click.echo(f"the key {name} {word}, with {count_of(count, 'link')} of the vault")
 
 
 def _say(settings: Settings, told: dict[str, Any]) -> None:

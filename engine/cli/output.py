@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 import unicodedata
 from collections.abc import Sequence
 from datetime import datetime
@@ -80,28 +81,42 @@ def format_table(
 
 
 def wrap(text: str, width: int) -> list[str]:
-    """Return *text* in lines of at most *width* columns, broken between words."""
+    """Return *text* in lines of at most *width* columns, broken between words if they fit."""
     lines: list[str] = [""]
     for word in text.split(" "):
         longer = f"{lines[-1]} {word}" if lines[-1] else word
         if width_of(longer) <= width:
             lines[-1] = longer
-        elif lines[-1]:
-            lines.append(cut(word, width))
-        else:
-            lines[-1] = cut(word, width)
+            continue
+        # A path, or Chinese, which has no blanks: nothing of it may get lost.
+        first, *more = _pieces(word, width)
+        lines[len(lines) if lines[-1] else -1 :] = [first, *more]
     return lines
 
 
-def count_of(number: int, one: str, many: str) -> str:
-    """Return ``1 delivery`` or ``14 deliveries``."""
-    return f"{number:,} {one if number == 1 else many}"
+def _pieces(word: str, width: int) -> list[str]:
+    pieces = [""]
+    for character in word:
+        if width_of(pieces[-1]) + width_of(character) > width:
+            pieces.append("")
+        pieces[-1] += character
+    return pieces
 
 
 def print_table(headings: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """Print a table, as wide as the terminal; 100 columns where there is none."""
     width = max(shutil.get_terminal_size((WIDTH, 24)).columns, 60)
     click.echo(format_table(headings, rows, width=width))
+
+
+def print_indented(text: str) -> None:
+    """Print a sentence below its heading, wrapped on a terminal, in one line for other programs."""
+    if not sys.stdout.isatty():
+        click.echo(f"    {text}")
+        return
+    width = max(shutil.get_terminal_size((WIDTH, 24)).columns, 60)
+    for line in wrap(text, width - 4):
+        click.echo(f"    {line}")
 
 
 def short_time(iso: str | None) -> str:

@@ -7,9 +7,9 @@ from typing import Any
 import click
 
 from engine.cli.connection import connect
-from engine.cli.output import count_of
 from engine.cli.selection import act, acting_options
 from engine.cli.settings import Settings, pass_settings, print_json
+from engine.model.counting import count_of
 from engine.model.errors import Usage
 
 
@@ -54,7 +54,7 @@ def _show_dry_run(settings: Settings, told: dict[str, Any]) -> None:
     if settings.as_json:
         print_json(told)
         return
-    messages = count_of(told["count"], "message", "messages")
+    messages = count_of(told["count"], "message")
     deliveries = count_of(told["deliveries"], "delivery", "deliveries")
     click.echo(f"replay: {messages}, {deliveries}; nothing was done")
     for item in told["items"]:

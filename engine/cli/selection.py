@@ -10,8 +10,9 @@ from typing import Any, TypeVar
 import click
 
 from engine.cli.connection import CallVerb, connect
-from engine.cli.output import count_of, print_table
+from engine.cli.output import print_table
 from engine.cli.settings import Settings, print_json
+from engine.model.counting import count_of
 from engine.model.errors import Conflict, Usage
 
 F = TypeVar("F", bound=Callable[..., Any])

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engine.cli.settings import Settings
+from engine.model.counting import count_of
 from engine.model.errors import MedbusError
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def read_site(settings: Settings) -> Site:
     errors = [finding for finding in loaded.findings if finding.severity is Severity.ERROR]
     if loaded.site is None or errors:
         raise MedbusError(
-            f"the site has {len(errors)} errors; the first: {errors[0]}",
+            f"the site has {count_of(len(errors), 'error')}; the first: {errors[0]}",
             code="RUN-023",
             fix="run `medbus check` to see all of them",
         )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from engine.cli.settings import Settings, pass_settings, print_json
+from engine.model.counting import count_of
 from engine.model.errors import MedbusError, NotFound, Usage
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ def _load(settings: Settings) -> LoadedSite:
     errors = [f for f in check_site(loaded) if f.severity is Severity.ERROR]
     if errors:
         raise MedbusError(
-            f"the site has {len(errors)} errors; the first: {errors[0]}",
+            f"the site has {count_of(len(errors), 'error')}; the first: {errors[0]}",
             code="RUN-023",
             fix="run `medbus check` to see all of them",
         )

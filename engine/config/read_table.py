@@ -7,6 +7,7 @@ import io
 from collections.abc import Callable
 
 from engine.config.models.tables import LookupTable
+from engine.model.counting import count_of
 from engine.model.finding import Finding, Mark, Severity
 
 MAX_TABLE_BYTES = 50_000_000
@@ -60,7 +61,7 @@ def _read_rows(
                 columns = tuple(row)
                 _check_header(columns, find, line)
             elif len(row) != len(columns):
-                what = f"the row has {len(row)} values, the header has {len(columns)}"
+                what = f"the row has {count_of(len(row), 'value')}, the header {len(columns)}"
                 find("CFG-033", what, "quote a value that holds a comma", line)
             else:
                 rows.append(tuple(row))

@@ -18,6 +18,7 @@ from engine.hl7.escapes import unescape
 from engine.hl7.message import Message
 from engine.hl7.segment import Segment
 from engine.hl7.tables import segment_name
+from engine.model.counting import count_of
 from engine.pipeline.validation_profile import (
     ProfileFault,
     ValidationProfile,
@@ -187,7 +188,7 @@ class _Walk:
         most = field.max_count
         if most is not None and len(repetitions) > most and "repetition" not in self._off:
             allowed = f"at most {most}" if most > 1 else "one"
-            what = f"{len(repetitions)} repetitions, {allowed} allowed"
+            what = f"{count_of(len(repetitions), 'repetition')}, {allowed} allowed"
             self._note(field.path, field.name, "repetition", what)
         if field.is_checked:
             for at, repetition in enumerate(repetitions, 1):
@@ -245,7 +246,7 @@ def _fault(value: str, leaf: LeafCheck) -> tuple[str, str]:
     if leaf.matches is not None and not leaf.matches(value):
         return f"is not {leaf.expected}", "datatype"
     if len(value) > leaf.length:
-        return f"has {len(value)} characters, at most {leaf.length} are allowed", "length"
+        return f"has {count_of(len(value), 'character')}, the most is {leaf.length}", "length"
     if leaf.codes is not None and value not in leaf.codes:
         where = f"table {leaf.table}" if leaf.table else "the allowed values"
         return f"is not in {where}", "table"

@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from engine.config.models.site import Site
+from engine.model.counting import count_of
 from engine.runtime.times import show_at
 from engine.store.interface import Counts, LedgerDifference, StoreAlarm
 
@@ -91,13 +92,13 @@ def _queues(facts: Facts) -> Iterable[Alarm]:
             yield Alarm(
                 "ALM-011",
                 name,
-                f"{owed} deliveries are owed to a channel that is not configured;"
+                f"{_deliveries(owed)} owed to a channel that is not configured;"
                 " hand them over with renamed_from, or cancel them",
             )
         if waits_s > alerts.oldest_pending:
             yield Alarm("ALM-003", name, f"the oldest delivery waits for {_told_age(waits_s)}")
         if counts.pending >= alerts.pending:
-            yield Alarm("ALM-004", name, f"{counts.pending} deliveries are pending")
+            yield Alarm("ALM-004", name, f"{_deliveries(counts.pending)} pending")
         if counts.parked >= alerts.parked:
             held = f", holding {counts.held} more" if counts.held else ""
             yield Alarm("ALM-005", name, f"{counts.parked} parked{held}")
@@ -126,10 +127,14 @@ def _machine(facts: Facts) -> Iterable[Alarm]:
     for subject, expires_at in facts.certificates:
         if expires_at - facts.now < alerts.certificate_expires:
             days = int((expires_at - facts.now) // 86400)
-            told = f"runs out in {days} days" if days >= 0 else "has run out"
+            told = f"runs out in {count_of(days, 'day')}" if days >= 0 else "has run out"
             yield Alarm("ALM-008", subject, f"its certificate {told}")
     if facts.clock_jump_s:
         yield Alarm("ALM-009", "clock", f"the wall clock jumped by {facts.clock_jump_s:+.0f} s")
+
+
+def _deliveries(count: int) -> str:
+    return f"{count_of(count, 'delivery', 'deliveries')} {'is' if count == 1 else 'are'}"
 
 
 def _told(alarm: StoreAlarm) -> str:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from engine.config.models.site import Site
+from engine.model.counting import count_of
 from engine.model.finding import Finding, Severity
 from engine.store.interface import OutboundCounts
 
@@ -53,7 +54,8 @@ def find_changes(before: Site, after: Site, owed: Mapping[str, OutboundCounts]) 
     findings = [
         Finding(
             "RUN-037",
-            f"outbound channel {name} is gone, and {_total(counts)} deliveries are owed to it",
+            f"outbound channel {name} is gone, and it is owed "
+            f"{count_of(_total(counts), 'delivery', 'deliveries')}",
             "they are kept as orphaned; renamed_from hands them to another channel",
             severity=Severity.WARNING,
             loc=("outbound", name),

@@ -13,6 +13,7 @@ from engine.check.site import check_site
 from engine.config.load import LoadedSite, load_site
 from engine.config.models.site import Site
 from engine.config.snapshot import open_snapshot, snapshot_files
+from engine.model.counting import count_of
 from engine.model.errors import MedbusError
 from engine.model.finding import Finding, has_errors
 from engine.pipeline.compile import compile_site
@@ -46,7 +47,8 @@ class ConfigurationRefused(MedbusError):
         errors = [finding for finding in findings if has_errors([finding])]
         first = f"; the first: {errors[0]}" if errors else ""
         super().__init__(
-            f"the site has {len(errors)} errors{first}", fix="run `medbus check` to see them all"
+            f"the site has {count_of(len(errors), 'error')}{first}",
+            fix="run `medbus check` to see them all",
         )
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from engine.hl7.diff import diff_messages
 from engine.hl7.errors import Hl7Error
 from engine.hl7.message import Message
+from engine.model.counting import count_of
 
 
 def field_changes(before: bytes, after: bytes) -> list[dict[str, Any]]:
@@ -17,7 +18,12 @@ def field_changes(before: bytes, after: bytes) -> list[dict[str, Any]]:
         return message_changes(Message.parse(before), Message.parse(after))
     except Hl7Error:
         return [
-            {"path": "", "name": "", "before": f"{len(before)} bytes", "after": f"{len(after)}"}
+            {
+                "path": "",
+                "name": "",
+                "before": count_of(len(before), "byte"),
+                "after": count_of(len(after), "byte"),
+            }
         ]
 
 

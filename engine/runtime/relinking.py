@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from engine.deid.vault import LookUp, Original
+from engine.model.counting import count_of
 from engine.model.errors import Conflict, Forbidden, NotFound, Usage
 from engine.runtime.desk import Desk
 from engine.runtime.views import View
@@ -74,7 +75,8 @@ def destroy_key(desk: Desk, user: str, asked: Mapping[str, Any]) -> View:
     if not reason:
         raise Usage("this wants a reason")
     if asked.get("links") != count:
-        raise Conflict(f"the vault keeps {count} pseudonyms under {name} now", fix="start over")
+        kept = count_of(count, "pseudonym")
+        raise Conflict(f"the vault keeps {kept} under {name} now", fix="start over")
     desk.audit(user, "keys_destroy", name, reason, {"links": str(count)})
     desk.access.write(lambda store: _destroy(desk, store, name))
     desk.forget_snapshots()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from engine.cli.output import cut, format_table, pad, short_age, width_of
+from engine.cli.output import cut, format_table, pad, short_age, width_of, wrap
 from engine.cli.show import print_facts
 
 
@@ -20,6 +20,13 @@ def test_a_table_never_exceeds_100_columns() -> None:
     table = format_table(("message", "control id", "why"), [row])
     assert max(width_of(line) for line in table.splitlines()) <= 100
     assert "20261121-1234567" in table
+
+
+def test_wrapping_loses_nothing_of_a_path_or_of_chinese() -> None:
+    """If this failed, the end of a reason would be missing where a terminal is narrow."""
+    told = wrap("at transforms/python/boom.py:2", 12)
+    assert told == ["at", "transforms/p", "ython/boom.p", "y:2"]
+    assert wrap("系统切换停机维护", 6) == ["系统切", "换停机", "维护"]
 
 
 def test_cutting_never_splits_a_wide_character() -> None:
