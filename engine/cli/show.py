@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from engine.cli.connection import connect
-from engine.cli.output import print_table, short_time
+from engine.cli.output import print_indented, print_table, short_time
 from engine.cli.settings import Settings, pass_settings, print_json
 from engine.model.errors import Usage
 from engine.model.message_warnings import tell_warning
@@ -95,11 +95,19 @@ def print_facts(told: dict[str, Any]) -> None:
                     row["state"],
                     row["attempts"],
                     short_time(row["settled_at"])[5:],
-                    row["note"],
+                    row["why"],
                 )
                 for row in told["deliveries"]
             ],
         )
+    print_next_steps(told["deliveries"])
     for row in told["deliveries"]:
         if row["method"]:
             click.echo(f"{row['delivery_id']} de-identified by {row['method']}")
+
+
+def print_next_steps(rows: list[dict[str, Any]]) -> None:
+    """Print what a person can do about each row, once where it is the same."""
+    for step in dict.fromkeys(row["next_step"] for row in rows):
+        if step:
+            print_indented(f"next: {step}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from engine.cli.connection import connect
-from engine.cli.output import short_time
+from engine.cli.output import print_indented, short_time
 from engine.cli.selection import filter_options
 from engine.cli.settings import Settings, pass_settings, print_json
 from engine.model.errors import Usage
@@ -21,7 +21,8 @@ def why(
     settings: Settings, *, ids: tuple[str, ...], filters: dict[str, str], to: str, limit: int
 ) -> None:
     """
-    Say for each message whether it went to a receiver, or which rule with which value stopped it.
+    Say for each message whether it went to a receiver, or which rule with which value stopped it;
+    for one that waits or was taken out, what it waits for or who did it, and the next step.
 
     \b
     Examples:
@@ -39,4 +40,6 @@ def why(
     for row in told["items"]:
         at = short_time(row["received_at"])
         click.echo(f"{row['message_id']}  {at}  {row['message_type']}  {row['control_id']}")
-        click.echo(f"    {row['why']}")
+        print_indented(row["why"])
+        if row["next_step"]:
+            print_indented(f"next: {row['next_step']}")

@@ -14,7 +14,9 @@ from typing import Any
 
 from engine.model.errors import Conflict, MedbusError, NotFound, Usage
 from engine.model.states import DeliveryState
-from engine.runtime import explain, house, overview, relinking, replays
+from engine.runtime import house, overview, relinking, replays
+from engine.runtime import trace as tracing
+from engine.runtime import why as reasons
 from engine.runtime.bodies import open_body
 from engine.runtime.desk import Desk, new_operation_id
 from engine.runtime.prepared import Prepared, prepare_change, prepare_replay
@@ -102,7 +104,7 @@ class Operations:
     def message(self, user: str, asked: Mapping[str, Any]) -> View:
         """Return the facts of one message."""
         found = self.desk.store.get_message(_message_id(asked["id"]))
-        return view_message(found, self.desk.configuration.site.timezone)
+        return reasons.view_explained(self.desk, found)
 
     def show(self, user: str, asked: Mapping[str, Any]) -> View:
         """Return a body; the look is audited before it is granted."""
@@ -116,7 +118,7 @@ class Operations:
         """Return a message's way through the configuration that routed it."""
         found = self.desk.store.get_message(_message_id(asked["id"]))
         self.desk.audit(user, "trace", found.message_id, str(asked.get("reason") or ""))
-        return explain.trace(self.desk, found)
+        return tracing.trace(self.desk, found)
 
     def why(self, user: str, asked: Mapping[str, Any]) -> View:
         """Return for each message what became of it for one outbound channel."""
@@ -129,7 +131,7 @@ class Operations:
         where = self._filter(filters)
         # The answer quotes values of the message.
         self.desk.audit(user, "why", " ".join(ids[:20]), detail={"to": outbound})
-        return explain.why(self.desk, ids, where, outbound, int(asked.get("limit") or 50))
+        return reasons.why(self.desk, ids, where, outbound, int(asked.get("limit") or 50))
 
     # -- changing deliveries -------------------------------------------------------------------
 

@@ -6,6 +6,7 @@ from datetime import tzinfo
 from typing import Any
 
 from engine.model.records import RouteResult, StoredDelivery, StoredMessage
+from engine.pipeline.trace import Decision
 from engine.runtime.times import show_at
 from engine.store.interface import AuditRecord, LedgerRow, StoredAttempt
 
@@ -35,6 +36,12 @@ def view_message(message: StoredMessage, zone: tzinfo) -> View:
         "routes": [view_route(result) for result in message.routes],
         "deliveries": [view_delivery(delivery, zone) for delivery in message.deliveries],
     }
+
+
+def tell_decision(decision: Decision) -> str:
+    """Return a rule and the values it looked at."""
+    values = ", ".join(f"{path} is {value!r}" for path, value in decision.values)
+    return f"{decision.rule} ({values})" if values else decision.rule
 
 
 def view_route(result: RouteResult) -> View:
