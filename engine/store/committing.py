@@ -114,7 +114,8 @@ class Committing:
                     answers.append(next(settled))
                 else:
                     answers.append(self._note(transaction, item))
-        self._after_commit(day, arrivals, answers)
+        with self._core.after_commit():
+            self._after_commit(day, arrivals, answers)
         return answers
 
     def _refuse_arrivals(self, work: Sequence[Work]) -> list[Result | MedbusError]:

@@ -6,8 +6,10 @@ Rules of this file: free text is sealed; an operation and its audit record are o
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
+import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -41,8 +43,10 @@ class ControlFile:
         failpoint: Failpoint,
         translate: Callable[[str, Exception], MedbusError],
         moment: AbstractContextManager[object],
+        fence: Callable[[str], MedbusError],
     ) -> None:
         self._translate = translate
+        self._fence = fence
         self._moment = moment
         self.path = folder / NAME
         self._keys = keys
@@ -308,7 +312,12 @@ class ControlFile:
 
     def _note_head(self, head: Head) -> None:
         # Beside the keys, not beside the chain: who can cut the one need not reach the other.
-        write_durably(self._head_path, str(head).encode("ascii") + b"\n")
+        try:
+            write_durably(self._head_path, str(head).encode("ascii") + b"\n")
+        except OSError as error:
+            # The record is committed. A full disk leaves an older head, which the chain may have.
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise self._fence(f"{os.strerror(error.errno or 0)} at {HEAD_FILE}") from None
 
     def _record(self, seq: int, at: float, sealed: bytes) -> AuditRecord:
         text = self._keys.control.open(sealed, b"v1|audit|%d|0|sealed" % seq).decode()

@@ -103,6 +103,12 @@ class Core:
         self.seq = 0
         #: days that can be read, oldest first; replaced, never changed in place
         self.days: tuple[str, ...] = ()
+        #: days whose file is missing or set aside: nothing is done with them
+        self.absent: dict[str, NotFound] = {}
+        #: the day that messages were last taken into
+        self._taking = ""
+        #: keeps for good that a day's file was made; set when control.db is open
+        self.note_day: Callable[[str], None] = lambda _day: None
         self.fenced: Fenced | None = None
         self.ready = Ready()
         self._tails: dict[str, Tail] = {}
@@ -135,6 +141,8 @@ class Core:
         transaction: Transaction | None = None
         try:
             file = self.open_day(day, create=create)
+            if create:
+                self._taking = day
             transaction = Transaction(file, self.seq)
             file.begin()
             yield transaction
@@ -150,8 +158,26 @@ class Core:
             if translated is not None:
                 raise translated from None
             raise
-        self.failpoint("commit.after")
-        self._publish(transaction)
+        with self.after_commit():
+            self.failpoint("commit.after")
+            self._publish(transaction)
+
+    @contextmanager
+    def after_commit(self) -> Iterator[None]:
+        """
+        Fence when the block fails: it is no failure of the commit, which nobody may do again.
+
+        The rows are durable and the memory is behind them; the next start reads them anew.
+        """
+        try:
+            yield
+        except Fenced:
+            raise
+        except Exception as error:
+            if self.fenced is None:
+                what = f"what follows a commit failed ({type(error).__name__})"
+                self.fenced = Fenced(what, where=str(self.folder))
+            raise self.fenced from error
 
     def _publish(self, transaction: Transaction) -> None:
         file = transaction.file
@@ -189,14 +215,16 @@ class Core:
 
     def open_day(self, day: str, *, create: bool = False) -> DayFile:
         """Return a day open for writing."""
-        if self.files.is_open(day):
+        self.refuse_absent(day)
+        if day in self.days and self.files.is_open(day):
             return self.files.get(day)
-        if f"quarantine {day}" in self._alarms:
-            raise MedbusError(f"the file of {day} is set aside", code="STO-002")
         try:
             file = self.files.get(day, create=create)
             if day not in self.days:
-                self.days = tuple(sorted({*self.days, day}))
+                # In one moment, or a backup would know of a day that it has not copied.
+                with self.moment:
+                    self.note_day(day)
+                    self.days = tuple(sorted({*self.days, day}))
             self.tail(day, file.connection)
         except SqliteError as error:
             raise self.translate(day, error) from None
@@ -207,10 +235,16 @@ class Core:
             raise self.fence(f"{os.strerror(error.errno or 0)} while making {day}") from None
         return file
 
+    def refuse_absent(self, day: str) -> None:
+        """Raise NotFound when the file of *day* is missing or set aside."""
+        if day in self.absent:
+            raise self.absent[day].with_traceback(None)
+
     @contextmanager
     def read(self, day: str) -> Iterator[Connection]:
         """Lend a read-only connection to *day*; errors come out translated."""
         if day not in self.days:
+            self.refuse_absent(day)
             raise NotFound(f"nothing is stored for {day}", fix="it may have been pruned")
         try:
             with self.readers.use(day) as connection:
@@ -239,7 +273,11 @@ class Core:
         if failure is Failure.STATEMENT:
             kind = Conflict if isinstance(error, IntegrityError) else MedbusError
             return kind(f"the store refused a value ({describe(error)})", code="STO-003")
-        is_current = day not in self.days or day == self.days[-1]
+        if day in self.absent:
+            # Somebody else came upon it at the same moment.
+            return self.absent[day].with_traceback(None)
+        # Tomorrow's file may have been made: what is written is the one messages are taken into.
+        is_current = day not in self.days or day >= (self._taking or self.days[-1])
         if is_current or (failure is Failure.IO and self.files.is_open(day)):
             return self.fence(f"{describe(error)} on the file of {day}")
         return self.quarantine(day, describe(error))
@@ -267,9 +305,15 @@ class Core:
                 fix="restore it from a backup and restart",
             ),
         )
-        self.days = tuple(found for found in self.days if found != day)
+        self.absent[day] = absent = NotFound(
+            f"the file of {day} is damaged and set aside",
+            code="STO-002",
+            fix="restore it from a backup and restart",
+        )
+        # Before the days: who goes by what is owed must not come to a day that is no more.
         self.depths.forget(day)
-        return MedbusError(f"the file of {day} is damaged and set aside", code="STO-002")
+        self.days = tuple(found for found in self.days if found != day)
+        return absent
 
     # -- alarms, chores, space -----------------------------------------------------------------
 

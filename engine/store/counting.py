@@ -5,7 +5,7 @@ from __future__ import annotations
 from engine.model.records import Arrival
 from engine.model.states import DeliveryState, MessageState
 from engine.store.core import Core
-from engine.store.ledger import find_differences, read_counters, recount, rows_of
+from engine.store.ledger import LIVE, find_differences, read_counters, recount, rows_of
 from engine.store.records import (
     Counts,
     InboundCounts,
@@ -15,6 +15,8 @@ from engine.store.records import (
 )
 from engine.store.search import Search
 
+#: stands for the channels of a day whose file is not there; no channel can have this name
+_EVERY = "every channel"
 _OLDEST = """
 SELECT received_at FROM messages WHERE n = (
     SELECT id >> 16 FROM deliveries WHERE state = '{state}' AND outbound = ?
@@ -50,8 +52,14 @@ class Counting:
             core.seq,
         )
 
+    def ledger_days(self) -> tuple[str, ...]:
+        """See the interface."""
+        return tuple(sorted({*self._core.days, *self._core.absent}))
+
     def ledger(self, day: str) -> tuple[LedgerRow, ...]:
         """See the interface."""
+        if day in self._core.absent:
+            return (LedgerRow(day, _EVERY, LIVE),)
         if day not in self._core.days:
             return ()
         with self._core.read(day) as connection:
@@ -59,6 +67,9 @@ class Counting:
 
     def check_ledger(self, day: str) -> tuple[LedgerDifference, ...]:
         """See the interface."""
+        if day in self._core.absent:
+            what = f"{self._core.absent[day].what}: nothing in it is counted"
+            return (LedgerDifference(day, _EVERY, LIVE, what),)
         if day not in self._core.days:
             return ()
         with self._core.read(day) as connection:

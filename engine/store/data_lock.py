@@ -42,15 +42,13 @@ class DataLock:
         self.was_unclean = self.left_open is not None
 
     def add_file(self, name: str) -> None:
-        """Note that a file is being written."""
-        self._files.add(name)
-        self._write()
+        """Note that a file is being written; call it before the first write."""
+        self._note_files(self._files | {name})
 
     def drop_file(self, name: str) -> None:
         """Note that a file is no longer being written; call it before closing the file."""
         if name in self._files:
-            self._files.discard(name)
-            self._write()
+            self._note_files(self._files - {name})
 
     def forget_files(self) -> None:
         """
@@ -59,8 +57,7 @@ class DataLock:
         Without this a WAL that SQLite removed in order would look like one that was lost.
         """
         if self._files and not self.is_released:
-            self._files.clear()
-            self._write()
+            self._note_files(set())
 
     def release(self, *, clean: bool) -> None:
         """Give the lock back; *clean*: everything was closed in order."""
@@ -70,14 +67,16 @@ class DataLock:
             sync_folder(self._note.parent)
         os.close(self._descriptor)
 
-    def _write(self) -> None:
+    def _note_files(self, names: set[str]) -> None:
         beside = self._note.with_name(_NOTE_FILE + ".writing")
         with open(beside, "w", encoding="utf-8") as file:
-            json.dump({"pid": os.getpid(), "files": sorted(self._files)}, file)
+            json.dump({"pid": os.getpid(), "files": sorted(names)}, file)
             file.flush()
             os.fsync(file.fileno())
         os.replace(beside, self._note)
         sync_folder(self._note.parent)
+        # Last: what could not be noted is as it was.
+        self._files = names
 
 
 def is_locked(folder: Path) -> bool:

@@ -29,7 +29,7 @@ class DayChores:
         if len(core.tail(day)) >= RUN_MESSAGES:
             core.add_chore(f"index {day}", lambda: self.index(day))
         tomorrow = day_after(day)
-        if tomorrow not in core.days:
+        if tomorrow not in core.days and tomorrow not in core.absent:
             core.add_chore(f"make {tomorrow}", lambda: self._make_day(tomorrow))
 
     def index(self, day: str) -> bool:

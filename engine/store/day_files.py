@@ -115,11 +115,12 @@ class DayFiles:
                 path.chmod(0o600)
                 sync_folder(self.folder)
             file = DayFile(day, path, connection, self._keys)
+            # First: a file that is written must be in the note of what is.
+            self._lock.add_file(path.name)
         except BaseException:
             connection.close()
             raise
         self._open[day] = file
-        self._lock.add_file(path.name)
         while len(self._open) > _KEPT:
             self.close(next(iter(self._open)))
         self._share_cache()
@@ -133,9 +134,10 @@ class DayFiles:
 
     def close(self, day: str) -> None:
         """Close a day if it is open."""
-        file = self._open.pop(day, None)
+        file = self._open.get(day)
         if file is not None:
             self._lock.drop_file(file.path.name)
+            del self._open[day]
             file.close()
 
     def rest(self, day: str) -> None:
@@ -147,9 +149,12 @@ class DayFiles:
         file = self._open.get(day)
         if file is None:
             return
+        # First: killed in between, its WAL would look like one that was lost.
+        self._lock.drop_file(file.path.name)
         try:
             file.connection.execute("PRAGMA journal_mode=DELETE")
         except SqliteError as error:
+            self._lock.add_file(file.path.name)
             if failure_of(error) is Failure.BUSY:
                 return
             raise

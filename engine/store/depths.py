@@ -16,13 +16,15 @@ class Depths:
 
     def __init__(self) -> None:
         self._counts: Counter[tuple[str, str, DeliveryState]] = Counter()
+        #: days that cannot be read any more
+        self._forgotten: set[str] = set()
         self._lock = threading.Lock()
 
     def add(self, changes: Iterable[tuple[tuple[str, str, DeliveryState], int]]) -> None:
         """Apply the changes of one commit."""
         with self._lock:
             for key, change in changes:
-                if change and key[2] in OWED:
+                if change and key[2] in OWED and key[1] not in self._forgotten:
                     left = self._counts[key] + change
                     if left:
                         self._counts[key] = left
@@ -62,5 +64,6 @@ class Depths:
     def forget(self, day: str) -> None:
         """Drop a day that cannot be read any more."""
         with self._lock:
+            self._forgotten.add(day)
             for key in [key for key in self._counts if key[1] == day]:
                 del self._counts[key]

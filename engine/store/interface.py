@@ -286,11 +286,11 @@ class Store(Protocol):
         ...
 
     def ledger_days(self) -> tuple[str, ...]:
-        """Return the days there are, oldest first."""
+        """Return the days there are, oldest first; also one whose file is missing or set aside."""
         ...
 
     def ledger(self, day: str) -> tuple[LedgerRow, ...]:
-        """Return the kept counters of a day."""
+        """Return the kept counters of a day; where its file is absent, one row for all."""
         ...
 
     def check_ledger(self, day: str) -> tuple[LedgerDifference, ...]:

@@ -245,6 +245,7 @@ class Search:
     # -- rows into records ---------------------------------------------------------------------
 
     def _has(self, day: str) -> bool:
+        self._core.refuse_absent(day)
         return day in self._core.days
 
     def _one(self, day: str, sql: str, parameters: tuple[Any, ...]) -> tuple[Any, ...] | None:

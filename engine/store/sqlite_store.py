@@ -52,7 +52,7 @@ from engine.store.startup import (
     refuse_missing_control,
     refuse_missing_wal,
     resume_followers,
-    tell_missing_days,
+    watch_days,
 )
 from engine.store.tokens import Tokens
 
@@ -82,7 +82,12 @@ class SqliteStore:
             refuse_missing_wal(self._core)
             refuse_missing_control(folder, self.keys)
             self._control = ControlFile(
-                folder, self.keys, self._core.failpoint, self._core.translate, self._core.moment
+                folder,
+                self.keys,
+                self._core.failpoint,
+                self._core.translate,
+                self._core.moment,
+                self._core.fence,
             )
             self._open()
         except BaseException:
@@ -123,7 +128,7 @@ class SqliteStore:
             if operation.verb is not OperationVerb.REPLAY:
                 run_to_end(self._operating.resume(operation))
         self._pruning.finish_cut_short()
-        tell_missing_days(core)
+        watch_days(core, control)
 
     # -- writer's thread: commits --------------------------------------------------------------
 
@@ -318,7 +323,7 @@ class SqliteStore:
 
     def ledger_days(self) -> tuple[str, ...]:
         """See the interface."""
-        return self._core.days
+        return self._counting.ledger_days()
 
     def ledger(self, day: str) -> tuple[LedgerRow, ...]:
         """See the interface."""

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from engine.model.errors import MedbusError, Sealed
+from engine.model.errors import MedbusError, NotFound, Sealed
 from engine.model.states import DeliveryState
 from engine.security.keyring import KeyRing
-from engine.store.control_file import HEAD_FILE
+from engine.store.control_file import HEAD_FILE, ControlFile
 from engine.store.control_file import NAME as CONTROL_NAME
 from engine.store.core import Core
 from engine.store.depths import OWED
@@ -26,6 +26,8 @@ from engine.store.sqlite import Connection, Failure, SqliteError, describe, fail
 #: a structure check of a file up to this size is worth its time at an unclean start
 _CHEAP_CHECK_BYTES = 64_000_000
 _KEYS_FOLDER = "keys"
+#: a setting: the days whose file was made
+_DAYS = "days"
 
 _HOLDS = """
 SELECT id, seq, place, outbound, keys FROM deliveries WHERE holding = 1"""
@@ -94,23 +96,49 @@ def refuse_missing_control(folder: Path, keys: KeyRing) -> None:
         )
 
 
-def tell_missing_days(core: Core) -> None:
-    """Raise an alarm for every day that has keys and no file; a prune drops both."""
-    days = core.keys.days()
-    # The newest may have been in the making when the engine was killed, or copied.
-    for day in sorted(days - {max(days, default="")}):
-        path = core.files.path(day)
-        if not path.exists():
-            core.set_alarm(
-                f"missing {day}",
-                StoreAlarm(
-                    "STO-015",
-                    f"the file of {day} is missing: what it owes is in no queue",
-                    where=str(path),
-                    fix="restore it from a backup and restart; to go on without what it held,"
-                    " make an empty file of that name, and restart",
-                ),
-            )
+def watch_days(core: Core, control: ControlFile) -> None:
+    """
+    Find the days whose file is missing, and have control.db know of each file that is made.
+
+    A day is known once its file is on the disk, and before anything is written to it; a prune
+    drops its keys. A missing one gets an alarm, and is never made anew.
+    """
+    kept = control.get_setting(_DAYS)
+    keyed = core.keys.days()
+    # A store of an older version knows keys only: the newest may have been in the making when the
+    # engine was killed, or copied.
+    known = set(keyed & set(kept.split()) if kept else keyed - {max(keyed, default="")})
+    present = set(core.files.days())
+    for day in sorted(known - present):
+        _tell_missing(core, day)
+
+    def note(day: str) -> None:
+        known.add(day)
+        control.put_setting(_DAYS, " ".join(sorted(known & core.keys.days())))
+
+    known |= present
+    if sorted(known) != kept.split():
+        control.put_setting(_DAYS, " ".join(sorted(known)))
+    core.note_day = note
+
+
+def _tell_missing(core: Core, day: str) -> None:
+    core.absent[day] = NotFound(
+        f"the file of {day} is missing",
+        code="STO-015",
+        fix="restore it from a backup and restart",
+    )
+    core.set_alarm(
+        f"missing {day}",
+        StoreAlarm(
+            "STO-015",
+            f"the file of {day} is missing: what it owes is in no queue, and no message of that"
+            " day is taken",
+            where=str(core.files.path(day)),
+            fix="restore it from a backup and restart; to go on without what it held,"
+            " make an empty file of that name, and restart",
+        ),
+    )
 
 
 def load_days(core: Core) -> None:
