@@ -35,7 +35,7 @@ def listening(*options: str) -> Iterator[str]:
         yield found[0]
     finally:
         receiver.terminate()
-        receiver.communicate(timeout=10)
+        receiver.communicate(timeout=60)
 
 
 def send(to: str, file: Path, *options: str) -> tuple[int, list[dict[str, object]]]:
@@ -44,7 +44,7 @@ def send(to: str, file: Path, *options: str) -> tuple[int, list[dict[str, object
         [*MEDBUS, "send", str(file), "--to", to, "--json", *options],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
     )
     assert told.stdout, told.stderr
     return told.returncode, json.loads(told.stdout)["items"]
@@ -131,6 +131,6 @@ def test_nobody_listening_is_told_for_each_message(two: Path) -> None:
 def test_the_receiver_says_when_its_port_is_taken() -> None:
     """If this failed, a second receiver would end in a traceback."""
     with listening() as to:
-        told = subprocess.run([*MEDBUS, "listen", to], capture_output=True, text=True, timeout=30)
+        told = subprocess.run([*MEDBUS, "listen", to], capture_output=True, text=True, timeout=120)
     assert told.returncode == 1
     assert "RUN-022" in told.stderr

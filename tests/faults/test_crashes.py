@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.bench import Bench, Shim, bench, message, shimmed, verdict
-from tests.torture.engine import wait_until
+from tests.faults.bench import IMPATIENT, Bench, Shim, bench, message, shimmed, verdict
+from tests.torture.engine import WAIT_S, at_most, wait_until
 from tests.torture.wire import PeerClosed, Wire, make_ack
 
 fault = pytest.mark.fault
@@ -76,7 +76,7 @@ def test_killed_while_the_store_writes(
         if both_files_are_made:
             acked += it.send(message(1)) == "AA"
             days = it.engine.folder / "data" / "messages"
-            wait_until(lambda: len(list(days.glob("*.db-wal"))) == 2, 20, "tomorrow's file")
+            wait_until(lambda: len(list(days.glob("*.db-wal"))) == 2, WAIT_S, "tomorrow's file")
         shim.arm(point)
         # Enough for a checkpoint; the engine dies on the way.
         while acked < 60 and it.send(message(acked + 1, text="x" * 400_000)) == "AA":
@@ -100,13 +100,13 @@ def test_sigterm_under_load(tmp_path: Path) -> None:
             number = 0
             while not stop.is_set():
                 number += 1
-                if it.send(message(number), wait_s=5) == "AA":
+                if it.send(message(number)) == "AA":
                     acked.append(f"F{number}")
 
         thread = threading.Thread(target=load)
         thread.start()
         it.receiver.wait_for(20)
-        assert it.engine.terminate(wait_s=10) == 0
+        assert it.engine.terminate(at_most(10.0)) == 0
         stop.set()
         thread.join()
         it.start()
@@ -116,7 +116,7 @@ def test_sigterm_under_load(tmp_path: Path) -> None:
 
 def check_frozen(folder: Path, seconds: float) -> None:
     """Freeze the engine for *seconds* with a message before its door; it must go on."""
-    with bench(folder) as it:
+    with bench(folder, connect=IMPATIENT) as it:
         it.send(message(1))
         it.receiver.wait_for(1)
         os.kill(it.engine.pid, signal.SIGSTOP)
@@ -131,10 +131,10 @@ def check_frozen(folder: Path, seconds: float) -> None:
         assert len(it.receiver.messages) <= 3
 
 
-@fault(7, "SIGSTOP 2.5 s, then SIGCONT", "no storm of duplicates; it goes on")
+@fault(7, "SIGSTOP 3.5 s, then SIGCONT", "no storm of duplicates; it goes on")
 def test_stopped_and_continued(tmp_path: Path) -> None:
     """Frozen for longer than a time-out, the engine goes on where it was, with few duplicates."""
-    check_frozen(tmp_path, 2.5)
+    check_frozen(tmp_path, 3.5)
 
 
 @fault(7, "SIGSTOP 30 s, then SIGCONT", "no storm of duplicates; it goes on")
@@ -175,7 +175,7 @@ def test_killed_with_a_queue(tmp_path: Path) -> None:
         it.start()
         it.receiver.wait_for(30)
         assert it.receiver.control_ids() == [f"F{n}" for n in range(1, 31)]
-        wait_until(lambda: it.engine.owed() == 0, 10, "queue is empty")
+        wait_until(lambda: it.engine.owed() == 0, WAIT_S, "queue is empty")
     finally:
         it.close()
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.bench import Bench, bench, message, shimmed
-from tests.torture.engine import MEDBUS, is_listening, wait_until
+from tests.torture.engine import MEDBUS, WAIT_S, is_listening, wait_until
 
 fault = pytest.mark.fault
 
@@ -69,18 +69,17 @@ def test_failed_read_sends_nothing_wrong(tmp_path: Path, action: str) -> None:
         first = it.first_message_id()
         shim.arm(f"read messages {action} 4")
         it.engine.command("show", first, "--received")
-        it.send(message(2))
+        it.send(message(2), wait_s=10)
         shim.disarm()
         answer = it.send(message(2))
         if answer == "none":
             # The fence: hung up unanswered; the supervisor starts the engine again.
-            assert it.engine.running is not None
-            assert it.engine.running.wait(20) == 75
+            assert it.engine.wait() == 75
             it.start(shim.environ)
             answer = it.send(message(2))
         assert answer == "AA"
         it.engine.wait_drained()
-        wait_until(lambda: len(set(it.receiver.messages)) >= 2, 20, "both messages arrive")
+        wait_until(lambda: len(set(it.receiver.messages)) >= 2, WAIT_S, "both messages arrive")
         assert set(it.receiver.messages) == {message(1), message(2)}
 
 
@@ -128,7 +127,7 @@ def test_full_file_system(tmp_path: Path) -> None:
                 somebody_else.write(b"x" * 4096)
         assert it.send(message(90)) == "AE"
         it.receiver.start()
-        it.receiver.wait_for(taken, 30)
+        it.receiver.wait_for(taken)
         it.engine.wait_drained()
         ballast.unlink()
         assert it.send(message(91)) == "AA"
@@ -145,7 +144,7 @@ def test_giant_message(tmp_path: Path) -> None:
     """A message far beyond the limit is refused without being held in memory."""
     with bench(tmp_path, mllp_in="max_message: 1MB") as it:
         before = it.engine.memory_mb()
-        assert it.send(message(1, text="x" * 100_000_000), wait_s=20) in ("AR", "none")
+        assert it.send(message(1, text="x" * 100_000_000)) in ("AR", "none")
         assert it.engine.memory_mb() < before + 40
         assert it.send(message(2)) == "AA"
         it.receiver.wait_for(1)
@@ -160,7 +159,7 @@ def test_second_engine_refuses(tmp_path: Path) -> None:
             [MEDBUS, "--site", str(it.engine.folder), "run"],
             capture_output=True,
             text=True,
-            timeout=30,
+            timeout=2 * WAIT_S,
             check=False,
         )
         assert second.returncode == 1
@@ -178,7 +177,7 @@ def test_failed_checkpoint(tmp_path: Path) -> None:
         acked = []
         while it.engine.running and it.engine.running.poll() is None and len(acked) < 60:
             number = len(acked) + 6
-            if it.send(message(number, text="x" * 400_000), wait_s=5) != "AA":
+            if it.send(message(number, text="x" * 400_000)) != "AA":
                 break
             acked.append(number)
         assert it.engine.wait() == 75

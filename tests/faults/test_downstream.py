@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 import trustme
 
-from tests.faults.bench import Bench, after, answer_with, bench, message
-from tests.torture.engine import wait_until
+from tests.faults.bench import IMPATIENT, Bench, after, answer_with, bench, message
+from tests.torture.engine import WAIT_S, wait_until
 from tests.torture.receiver import accept_all, framed, reset
 from tests.torture.wire import Wire, field, make_ack
 
@@ -30,7 +30,7 @@ def test_refused(tmp_path: Path) -> None:
         it.receiver.stop()
         it.start()
         assert [it.send(message(n)) for n in range(1, 11)] == ["AA"] * 10
-        wait_until(lambda: it.deliveries()[0]["attempts"] >= 2, 10, "it is tried again")
+        wait_until(lambda: it.deliveries()[0]["attempts"] >= 2, WAIT_S, "it is tried again")
         it.receiver.start()
         it.receiver.wait_for(10)
         assert it.receiver.control_ids() == [f"F{n}" for n in range(1, 11)]
@@ -44,7 +44,7 @@ def test_refused(tmp_path: Path) -> None:
 def test_never_answers(tmp_path: Path) -> None:
     """A receiver that keeps silent gets the same bytes again on a new connection."""
     script = after(lambda wire, body, number: None, 1, accept_all)
-    with bench(tmp_path, script) as it:
+    with bench(tmp_path, script, connect=IMPATIENT) as it:
         it.send(message(1))
         first, second = it.receiver.wait_for(2)
         assert first == second
@@ -121,7 +121,7 @@ def test_reject_holds_that_patient_only(tmp_path: Path, code: bytes) -> None:
 def test_ack_of_another_message(tmp_path: Path, wrong: bytes) -> None:
     """An ack whose MSA-2 is not byte for byte ours never counts as success."""
     script = after(answer_with(lambda body: make_ack(body, control_id=wrong)), 1, accept_all)
-    with bench(tmp_path, script) as it:
+    with bench(tmp_path, script, connect=IMPATIENT) as it:
         it.send(message(1))
         it.receiver.wait_for(2)
         (delivery,) = it.wait_for_states("delivered")
@@ -162,7 +162,7 @@ def test_late_ack(tmp_path: Path) -> None:
                 slow.socket.sendall(framed(make_ack(first)))
         wire.send(make_ack(body))
 
-    with bench(tmp_path, script) as it:
+    with bench(tmp_path, script, connect=IMPATIENT) as it:
         it.send(message(1))
         it.receiver.wait_for(2)
         it.wait_for_states("delivered")
@@ -183,7 +183,7 @@ def test_late_ack(tmp_path: Path) -> None:
 def test_garbage_instead_of_an_ack(tmp_path: Path, garbage: bytes) -> None:
     """Garbage is never an ack: the connection is closed and the same bytes go out again."""
     script = after(lambda wire, body, number: wire.socket.sendall(garbage), 1, accept_all)
-    with bench(tmp_path, script) as it:
+    with bench(tmp_path, script, connect=IMPATIENT) as it:
         before = it.engine.memory_mb()
         it.send(message(1))
         first, second = it.receiver.wait_for(2)
@@ -202,7 +202,7 @@ def test_dripping_ack(tmp_path: Path) -> None:
             wire.socket.sendall(bytes([byte]))
             pause.wait(0.1)
 
-    with bench(tmp_path, after(drip, 1, accept_all)) as it:
+    with bench(tmp_path, after(drip, 1, accept_all), connect=IMPATIENT) as it:
         it.send(message(1))
         it.receiver.wait_for(2)
         it.wait_for_states("delivered")
@@ -300,7 +300,7 @@ def test_downstream_tls(tmp_path: Path, wrong_in: str) -> None:
     good = server_side()
     right.issue_cert("127.0.0.1").configure_cert(good)
     current = [context]
-    it = Bench(tmp_path, connect="timeout: 2s, tls: {ca: ca.pem, server_name: 127.0.0.1}")
+    it = Bench(tmp_path, connect="timeout: 60s, tls: {ca: ca.pem, server_name: 127.0.0.1}")
     it.receiver.stop()
     plain: list[bytes] = []
     listener = socket.create_server(("127.0.0.1", it.receiver.port))
@@ -312,7 +312,7 @@ def test_downstream_tls(tmp_path: Path, wrong_in: str) -> None:
                 raw, _ = listener.accept()
             except OSError:
                 return
-            raw.settimeout(5)
+            raw.settimeout(WAIT_S)
             try:
                 wire = Wire(current[0].wrap_socket(raw, server_side=True))
                 while True:
@@ -328,16 +328,16 @@ def test_downstream_tls(tmp_path: Path, wrong_in: str) -> None:
     try:
         it.start()
         assert it.send(message(1)) == "AA"
-        assert tried.wait(10)
+        assert tried.wait(WAIT_S)
         if wrong_in == "version":
             # It does speak TLS 1.1 with a client that takes that.
-            raw = socket.create_connection(("127.0.0.1", it.receiver.port), timeout=5)
+            raw = socket.create_connection(("127.0.0.1", it.receiver.port), timeout=WAIT_S)
             with old_tls(ssl.PROTOCOL_TLS_CLIENT).wrap_socket(raw) as client:
                 assert client.version() == "TLSv1.1"
         assert plain == []
         assert it.states() == ["pending"]
         current[0] = good
-        assert got.wait(10)
+        assert got.wait(WAIT_S)
         it.wait_for_states("delivered")
     finally:
         it.close()

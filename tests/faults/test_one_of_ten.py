@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.faults.bench import message, verdict
-from tests.torture.engine import Engine, free_port
+from tests.support.ports import free_port
+from tests.torture.engine import Engine
 from tests.torture.receiver import Receiver
 from tests.torture.report import keep_figures
 from tests.torture.wire import Wire, field, make_ack

@@ -11,7 +11,7 @@ import pytest
 import trustme
 
 from tests.faults.bench import Bench, bench, message, shimmed, verdict
-from tests.torture.engine import wait_until
+from tests.torture.engine import WAIT_S, wait_until
 from tests.torture.wire import Wire
 
 fault = pytest.mark.fault
@@ -36,14 +36,13 @@ def grows(message, context):
 
 @fault(44, "a Python step raises, loops, or takes a gigabyte", "that route parks; others go on")
 @pytest.mark.parametrize("function", ["raises", "loops", "grows"])
-@pytest.mark.timeout(120)
 def test_bad_python_step(tmp_path: Path, function: str) -> None:
     """A Python step that misbehaves parks its route; the engine and other messages go on."""
     steps = f"- python: bad:{function}\n  when: MSH-10 == 'F1'"
     files = {"transforms/python/bad.py": PYTHON}
     with bench(tmp_path, steps=steps, **files) as it:
-        assert it.send(message(1), wait_s=60) == "AA"
-        assert it.send(message(2), wait_s=60) == "AA"
+        assert it.send(message(1)) == "AA"
+        assert it.send(message(2)) == "AA"
         it.receiver.wait_for(1)
         deliveries = it.wait_for_states("parked", "delivered")
         assert deliveries[0]["park_code"] == "step"
@@ -174,7 +173,7 @@ def test_certificate_reload(tmp_path: Path) -> None:
     ca.configure_trust(context)
 
     def connect() -> tuple[Wire, str]:
-        raw = socket.create_connection(("127.0.0.1", it.port), timeout=5)
+        raw = socket.create_connection(("127.0.0.1", it.port), timeout=WAIT_S)
         wrapped = context.wrap_socket(raw, server_hostname="127.0.0.1")
         subject = dict(part[0] for part in wrapped.getpeercert()["subject"])  # type: ignore
         return Wire(wrapped), subject["commonName"]
@@ -187,7 +186,9 @@ def test_certificate_reload(tmp_path: Path) -> None:
         assert name == "first"
         put_certificate("second")
         assert it.engine.command("reload").returncode == 0
-        wait_until(lambda: connect()[1] == "second", 10, "new connections get the new certificate")
+        wait_until(
+            lambda: connect()[1] == "second", WAIT_S, "new connections get the new certificate"
+        )
         old.send(message(1))
         assert verdict(old.receive()) == "AA"
         old.close()

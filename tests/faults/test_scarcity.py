@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.bench import Bench, bench, is_closed, message, shimmed, verdict
-from tests.torture.engine import is_listening, wait_until
+from tests.torture.engine import WAIT_S, at_most, is_listening, wait_until
 from tests.torture.wire import PeerClosed, Wire
 
 fault = pytest.mark.fault
@@ -30,11 +30,11 @@ def test_few_file_descriptors(tmp_path: Path) -> None:
     it = Bench(tmp_path)
     try:
         it.engine.launch(before_exec=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (FEW, FEW)))
-        wait_until(lambda: is_listening(it.port), 30, "engine listens")
+        wait_until(lambda: is_listening(it.port), WAIT_S, "engine listens")
         assert it.send(message(1)) == "AA"
         good = wait_for_room(it)
         crowd = [socket.create_connection(("127.0.0.1", it.port)) for _ in range(100)]
-        wait_until(lambda: sum(map(is_closed, crowd)) > 60, 10, "most of the crowd is let go")
+        wait_until(lambda: sum(map(is_closed, crowd)) > 60, WAIT_S, "most of the crowd is let go")
         assert it.engine.open_files() < FEW - 8, "nothing is left to the store"
         began, used = time.monotonic(), it.engine.cpu_s()
         good.send(message(3))
@@ -43,7 +43,7 @@ def test_few_file_descriptors(tmp_path: Path) -> None:
         assert it.engine.cpu_s() - used < 0.5 * (time.monotonic() - began), "it spins"
         for one in crowd:
             one.close()
-        wait_until(lambda: it.send(message(4), wait_s=2) == "AA", 20, "engine serves again")
+        wait_until(lambda: it.send(message(4), wait_s=5) == "AA", WAIT_S, "engine serves again")
         it.receiver.wait_for(4)
         assert it.engine.running is not None
         assert it.engine.running.poll() is None
@@ -77,10 +77,10 @@ def test_more_receivers_than_file_descriptors(tmp_path: Path) -> None:
     limit = (CROWD_FILES, CROWD_FILES)
     try:
         it.engine.launch(before_exec=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, limit))
-        wait_until(lambda: is_listening(it.port), 30, "engine listens")
+        wait_until(lambda: is_listening(it.port), WAIT_S, "engine listens")
         for number in range(1, 21):
             assert it.send(message(number)) == "AA"
-        wait_until(lambda: is_short_of_files(it), 20, "a channel tells that files are short")
+        wait_until(lambda: is_short_of_files(it), WAIT_S, "a channel tells that files are short")
         assert it.engine.open_files() < CROWD_FILES - 4, "nothing is left to the store"
         assert it.send(message(21)) == "AA"
         assert it.engine.running is not None
@@ -113,12 +113,12 @@ def wait_for_room(it: Bench) -> Wire:
         try:
             wire.send(message(2))
             found.append(wire)
-            return verdict(wire.receive()) == "AA"
+            return verdict(wire.receive(5)) == "AA"
         except PeerClosed:
             wire.close()
             return False
 
-    wait_until(is_served, 20, "there is room for one sender")
+    wait_until(is_served, WAIT_S, "there is room for one sender")
     return found[-1]
 
 
@@ -132,7 +132,7 @@ def test_no_memory(tmp_path: Path) -> None:
         unlimited = resource.prlimit(it.engine.pid, resource.RLIMIT_AS)
         room = size + 40_000_000
         resource.prlimit(it.engine.pid, resource.RLIMIT_AS, (room, unlimited[1]))
-        assert it.send(message(2, text="x" * 45_000_000), wait_s=20) != "AA"
+        assert it.send(message(2, text="x" * 45_000_000)) != "AA"
         assert it.send(message(3)) == "AA"
         resource.prlimit(it.engine.pid, resource.RLIMIT_AS, unlimited)
         assert it.send(message(4)) == "AA"
@@ -177,11 +177,11 @@ def check_locked_store(it: Bench, held_s: float) -> None:
     with locked_days(it):
         ends = time.monotonic() + held_s
         assert it.send(message(2), wait_s=max(3.0, held_s)) != "AA"
-        wait_until(lambda: "STO-004" in alarm_codes(it), 30, "the alarm")
+        wait_until(lambda: "STO-004" in alarm_codes(it), WAIT_S, "the alarm")
         while time.monotonic() < ends:
             assert it.send(message(2), wait_s=10) != "AA"
-    wait_until(lambda: it.send(message(2)) == "AA", 20, "AA again")
-    wait_until(lambda: "STO-004" not in alarm_codes(it), 30, "the alarm goes")
+    wait_until(lambda: it.send(message(2), wait_s=10) == "AA", WAIT_S, "AA again")
+    wait_until(lambda: "STO-004" not in alarm_codes(it), WAIT_S, "the alarm goes")
     it.engine.wait_drained()
     assert set(it.receiver.control_ids()) == {"F1", "F2"}
     assert it.engine.starts == 1
@@ -227,13 +227,19 @@ def test_hanging_folder(tmp_path: Path) -> None:
             assert it.send(message(number)) == "AA"
             took.append(time.monotonic() - began)
         it.receiver.wait_for(15)
-        wait_until(lambda: len(list((out / "well").glob("*.hl7"))) == 15, 20, "the other folder")
-        assert sorted(took)[13] < 1.0
-        queues = {row["name"]: row["pending"] for row in it.engine.ask("status")["outbound"]}
-        assert queues == {"lis": 0, "well": 0, "dead": 15}
+        wait_until(
+            lambda: len(list((out / "well").glob("*.hl7"))) == 15, WAIT_S, "the other folder"
+        )
+        assert sorted(took)[13] < at_most(1.0)
+
+        def queues() -> dict[str, int]:
+            return {row["name"]: row["pending"] for row in it.engine.ask("status")["outbound"]}
+
+        settled = {"lis": 0, "well": 0, "dead": 15}
+        wait_until(lambda: queues() == settled, WAIT_S, "the others settle")
         assert not list((out / "dead").glob("*.hl7"))
         # An operator stops it while the folder still hangs.
-        assert it.engine.terminate(wait_s=30) == 0
+        assert it.engine.terminate() == 0
         it.start(shim.environ)
         assert it.send(message(16)) == "AA"
         shim.disarm()
@@ -251,6 +257,6 @@ def test_reload_away_from_a_hanging_folder(tmp_path: Path) -> None:
         assert [it.send(message(n)) for n in range(1, 4)] == ["AA"] * 3
         channels = it.engine.folder / "channels" / "channels.yaml"
         channels.write_text(channels.read_text().replace("out/dead", "out/other"))
-        assert it.engine.command("reload", wait_s=30).returncode == 0
+        assert it.engine.command("reload").returncode == 0
         it.engine.wait_drained()
         assert len(list((it.engine.folder / "out" / "other").glob("*.hl7"))) == 3

@@ -169,7 +169,8 @@ def test_truncated_day_file(tmp_path: Path) -> None:
         path.write_bytes(whole[: len(whole) // 2 // 4096 * 4096])
         it.receiver.start()
         it.engine.launch()
-        wait_until(lambda: path.name in it.engine.log(), 20, "the log names the file")
+        wait_until(lambda: path.name in it.engine.log(), START_S, "the log names the file")
+        it.engine.wait_started()
         assert "Traceback" not in it.engine.log()
         if it.engine.running and it.engine.running.poll() is None:
             assert it.engine.command("status").returncode == 1

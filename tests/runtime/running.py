@@ -18,9 +18,10 @@ from typing import Any
 from engine.hl7.ack import build_ack
 from engine.hl7.header import parse_header
 from engine.mllp.frames import Frame, FrameDecoder, encode_frame
+from tests.support.ports import free_port
+from tests.torture.wire import WAIT_S
 
 MEDBUS = (sys.executable, "-m", "engine.cli.main")
-WAIT_S = 20.0
 
 SITE = """
 site: test
@@ -28,13 +29,15 @@ timezone: Asia/Shanghai
 http: {listen: "127.0.0.1:0"}
 log: {level: debug, format: json}
 """
+#: the receiver is threads of this process, which may be kept from answering for a while: a try that
+#: was answered must not run out of time and be made again
 CHANNELS = """
 inbound:
   his:
     mllp: {listen: "127.0.0.1:0"}
 outbound:
   lis:
-    mllp: {connect: "127.0.0.1:LIS_PORT", timeout: 2s}
+    mllp: {connect: "127.0.0.1:LIS_PORT", timeout: 60s}
     order_by: ["PID-3.1", "MRG-1.1"]
     lanes: 2
     backoff: {first: 100ms, factor: 2, max: 500ms}
@@ -63,8 +66,8 @@ class Receiver:
     def __init__(self) -> None:
         self.got: list[bytes] = []
         self.answer: Callable[[bytes], str] = lambda body: "AA"
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port: int = self._listener.getsockname()[1]
+        self.port = free_port()
+        self._listener = socket.create_server(("127.0.0.1", self.port))
         self._peers: list[socket.socket] = []
         self._lock = threading.Lock()
         threading.Thread(target=self._accept, daemon=True).start()
@@ -205,7 +208,7 @@ class Site:
         told = subprocess.run(
             [*MEDBUS, *words, "--site", str(self.folder)],
             capture_output=True,
-            timeout=60,
+            timeout=2 * WAIT_S,
             stdin=subprocess.DEVNULL,
             env={**os.environ, "PYTHONUTF8": "1"},
         )

@@ -28,7 +28,7 @@ def test_nobody_is_left_waiting_at_the_end() -> None:
         while not asked:
             pass
         asking.end()
-        assert isinstance(waits.exception(timeout=10), Stopping)
+        assert isinstance(waits.exception(timeout=60), Stopping)
     asked[0]("too late, and no error")
     with pytest.raises(Stopping):
         asking.ask(asked.append)

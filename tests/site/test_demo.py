@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.torture.engine import MEDBUS, free_port, wait_until
+from tests.support.ports import free_port
+from tests.torture.engine import MEDBUS, WAIT_S, wait_until
 
 ROOT = Path(__file__).parents[2]
 PORTS = ("HIS_ADT", "HIS_ORDERS", "LIS_RESULTS", "LIS", "WARD", "HTTP")
@@ -43,7 +44,7 @@ class Demo:
 
     def wait_for(self, pattern: str) -> None:
         """Wait until *pattern* has been printed."""
-        wait_until(lambda: re.search(pattern, self.text(), re.MULTILINE), 30, pattern)
+        wait_until(lambda: re.search(pattern, self.text(), re.MULTILINE), WAIT_S, pattern)
 
     def type(self, line: str) -> None:
         """Give the demo a line on its standard input, which is no terminal."""
@@ -65,7 +66,7 @@ class Demo:
     def end(self) -> int:
         """SIGTERM; return the exit code."""
         self.running.terminate()
-        code = self.running.wait(60)
+        code = self.running.wait(2 * WAIT_S)
         self._log.close()
         return code
 
@@ -104,7 +105,7 @@ def test_demo_goes_on_without_its_laboratory(demo: Demo) -> None:
     os.kill(demo.pid_of("lis"), 15)
     demo.wait_for(r"lis \| ended")
     before = len(re.findall("<- AA", demo.text()))
-    wait_until(lambda: len(re.findall("<- AA", demo.text())) > before + 20, 30, "HIS gets AA")
+    wait_until(lambda: len(re.findall("<- AA", demo.text())) > before + 20, WAIT_S, "HIS gets AA")
     pending = re.search(r"^lis +\S+ +(\d+)", demo.command("status").stdout, re.MULTILINE)
     assert pending
     assert int(pending[1]) > 0
@@ -116,11 +117,11 @@ def test_demo_obeys_a_pipe(demo: Demo) -> None:
     demo.type("stop lis")
     demo.wait_for(r"lis \| stopped; start it again with: start lis")
     demo.type("start lis")
-    wait_until(lambda: demo.text().count("lis | started") == 2, 30, "the laboratory again")
+    wait_until(lambda: demo.text().count("lis | started") == 2, WAIT_S, "the laboratory again")
     demo.type("stop everything")
     demo.wait_for("type: stop NAME, start NAME or quit")
     demo.type("quit")
-    assert demo.running.wait(60) == 0
+    assert demo.running.wait(2 * WAIT_S) == 0
 
 
 def test_demo_outlives_a_killed_engine(demo: Demo) -> None:
@@ -130,7 +131,7 @@ def test_demo_outlives_a_killed_engine(demo: Demo) -> None:
     demo.wait_for(r"engine \| ended with -9; start it again with: start engine")
     before = demo.text().count("<- AA")
     demo.type("start engine")
-    wait_until(lambda: demo.text().count("<- AA") > before + 5, 30, "the HIS gets AA again")
+    wait_until(lambda: demo.text().count("<- AA") > before + 5, WAIT_S, "the HIS gets AA again")
 
 
 def test_demo_stops_where_its_engine_cannot_start(tmp_path: Path) -> None:
@@ -141,7 +142,7 @@ def test_demo_stops_where_its_engine_cannot_start(tmp_path: Path) -> None:
         port = taken.getsockname()[1]
         broken = Demo(tmp_path, MEDBUS_HIS_ADT_PORT=str(port))
         try:
-            assert broken.running.wait(60) == 1
+            assert broken.running.wait(2 * WAIT_S) == 1
         finally:
             if broken.running.poll() is None:
                 broken.end()

@@ -31,7 +31,7 @@ def run_child(
         [sys.executable, "-m", "tests.store.crash_child", str(folder), scenario],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         cwd=ROOT,
         env={**os.environ, "MEDBUS_FAILPOINT": failpoint, **environment},
     )

@@ -165,16 +165,16 @@ class TestPrune:
             with store._core.read(DAY) as connection:
                 connection.execute("SELECT 1 FROM messages").fetchone()
                 reading.set()
-                go_on.wait(20)
+                go_on.wait(60)
                 seen.append(connection.execute("SELECT count(*) FROM messages").fetchone())
 
         reader = Thread(target=read)
         reader.start()
-        assert reading.wait(20)
+        assert reading.wait(60)
         report = store.prune(Retention(metadata_s=DAY_S), now=NOON + 5 * DAY_S, clock_is_right=True)
         assert report.days == (DAY,)
         go_on.set()
-        reader.join(20)
+        reader.join(60)
         assert seen == [(1,)]
         with pytest.raises(NotFound):
             store.get_message(f"{DAY}-1")

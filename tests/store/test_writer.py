@@ -30,7 +30,7 @@ class Loop:
         """Run deliveries until something happened; return how many calls that took."""
         count = 0
         while not happened():
-            self.calls.get(timeout=10)()
+            self.calls.get(timeout=60)()
             count += 1
         return count
 
@@ -47,7 +47,7 @@ class SlowStore(MemoryStore):
     def commit(self, work: Any) -> Any:
         """Wait for the gate."""
         self.entered.set()
-        self.gate.acquire(timeout=10)
+        self.gate.acquire(timeout=60)
         self.batches.append(len(work))
         return super().commit(work)
 
@@ -83,7 +83,7 @@ def test_what_waits_is_one_commit_and_one_delivery(
     """While a commit runs, others gather; all of a commit are answered in one call, in order."""
     answers: list[Any] = []
     writer.submit(arrival(1), answers.append)
-    assert store.entered.wait(10)
+    assert store.entered.wait(60)
     for n in range(2, 9):
         writer.submit(arrival(n), answers.append)
     store.gate.release()
@@ -202,7 +202,7 @@ def test_a_long_write_lets_others_commit_between_its_slices(loop: Loop) -> None:
 
     def steps(_: Store) -> Any:
         begun.set()
-        submitted.wait(10)
+        submitted.wait(60)
         for _number in range(5):
             yield
         order.append("pruned")
@@ -212,7 +212,7 @@ def test_a_long_write_lets_others_commit_between_its_slices(loop: Loop) -> None:
     writer.start()
     done: list[Any] = []
     writer.run(steps, done.append)
-    assert begun.wait(10)
+    assert begun.wait(60)
     writer.submit(arrival(1), lambda answer: order.append("acked"))
     submitted.set()
     loop.run_until(lambda: bool(done) and len(order) == 2)
@@ -249,7 +249,7 @@ def test_stop_leaves_a_long_write_between_two_slices(loop: Loop) -> None:
     answers: list[object] = []
     writer.start()
     writer.run(endless, answers.append)
-    assert began.wait(10)
+    assert began.wait(60)
     assert writer.stop()
     loop.run_until(lambda: bool(answers))
     assert isinstance(answers[0], Stopping)

@@ -18,7 +18,7 @@ class LiveLoop:
         self.reactor: Any = AsyncioSelectorReactor(self.loop)
         self.reactor.startRunning(installSignalHandlers=False)
 
-    def until(self, condition: Callable[[], Any], timeout_s: float = 10.0) -> None:
+    def until(self, condition: Callable[[], Any], timeout_s: float = 60.0) -> None:
         """Run until *condition* holds; fail when it does not in time."""
         done = self.loop.create_future()
         started = self.loop.time()
@@ -34,13 +34,13 @@ class LiveLoop:
         look()
         assert self.loop.run_until_complete(done), "it did not come about in time"
 
-    def run(self, deferred: Any, timeout_s: float = 10.0) -> None:
+    def run(self, deferred: Any, timeout_s: float = 60.0) -> None:
         """Run until *deferred* has fired."""
         fired: list[Any] = []
         deferred.addBoth(fired.append)
         self.until(lambda: fired, timeout_s)
 
-    def beside(self, function: Callable[[], Any], timeout_s: float = 20.0) -> Any:
+    def beside(self, function: Callable[[], Any], timeout_s: float = 60.0) -> Any:
         """Run a blocking *function* in a thread while the loop runs; return its result."""
         outcome: list[Any] = []
 
@@ -69,7 +69,7 @@ class LiveLoop:
                 connection_lost(Failure(ConnectionDone()))
         for call in self.reactor.getDelayedCalls():
             call.cancel()
-        self.loop.run_until_complete(asyncio.wait_for(self.loop.create_task(_turn()), 1))
+        self.loop.run_until_complete(asyncio.wait_for(self.loop.create_task(_turn()), 60))
         self.reactor.disconnectAll()
         self.loop.close()
 

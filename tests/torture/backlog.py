@@ -17,7 +17,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.torture.engine import Engine, free_port, outbounds, wait_until
+from tests.support.ports import free_port
+from tests.torture.engine import Engine, outbounds, wait_until
 from tests.torture.wire import Wire
 
 ROOT = Path(__file__).parents[2]

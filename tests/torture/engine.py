@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import signal
 import socket
 import subprocess
@@ -15,19 +14,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from tests.torture.wire import WAIT_S
+
 MEDBUS = str(Path(sys.executable).parent / "medbus")
-
-
-def free_port() -> int:
-    """Return a loopback port nobody listens on, below the range of outgoing connections."""
-    while True:
-        port = random.randrange(20000, 32000)
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-        return port
 
 
 def wait_until(is_true: Callable[[], object], wait_s: float, what: str) -> None:
@@ -38,6 +27,11 @@ def wait_until(is_true: Callable[[], object], wait_s: float, what: str) -> None:
         if time.monotonic() > give_up:
             raise AssertionError(f"not within {wait_s} s: {what}")
         pause.wait(0.02)
+
+
+def at_most(seconds: float) -> float:
+    """Return *seconds* where the figures are made (`make torture`), else the patience of tests."""
+    return seconds if os.environ.get("MEDBUS_PART") else WAIT_S
 
 
 def is_listening(port: int) -> bool:
@@ -72,7 +66,7 @@ class Engine:
         path.write_text(text)
 
     def start(
-        self, *ports: int, environ: Mapping[str, str] | None = None, wait_s: float = 30.0
+        self, *ports: int, environ: Mapping[str, str] | None = None, wait_s: float = WAIT_S
     ) -> float:
         """Start it and wait until it listens on *ports*; return how long that took."""
         started = time.monotonic()
@@ -111,7 +105,7 @@ class Engine:
             raise AssertionError(f"the engine ended with {code}:\n{self.log_tail()}")
         return False
 
-    def wait_started(self, wait_s: float = 20.0) -> None:
+    def wait_started(self, wait_s: float = WAIT_S) -> None:
         """Wait until every channel and the control socket are open, or until it has ended."""
         assert self.running is not None
         running = self.running
@@ -142,18 +136,20 @@ class Engine:
             self.running.send_signal(signal.SIGKILL)
         self.wait()
 
-    def terminate(self, wait_s: float = 20.0) -> int:
+    def terminate(self, wait_s: float = WAIT_S) -> int:
         """SIGTERM; return the exit code."""
         assert self.running is not None
         self.running.send_signal(signal.SIGTERM)
         return self.wait(wait_s)
 
-    def wait(self, wait_s: float = 20.0) -> int:
+    def wait(self, wait_s: float = WAIT_S) -> int:
         """Wait for its end; return the exit code."""
         assert self.running is not None
         return self.running.wait(wait_s)
 
-    def command(self, *arguments: str, wait_s: float = 60.0) -> subprocess.CompletedProcess[str]:
+    def command(
+        self, *arguments: str, wait_s: float = 2 * WAIT_S
+    ) -> subprocess.CompletedProcess[str]:
         """Run one medbus command on this site."""
         return subprocess.run(
             [MEDBUS, "--site", str(self.folder), *arguments],
@@ -187,7 +183,7 @@ class Engine:
         status = self.ask("status")
         return sum(entry.get("pending", 0) + entry.get("held", 0) for entry in outbounds(status))
 
-    def wait_drained(self, wait_s: float = 60.0) -> None:
+    def wait_drained(self, wait_s: float = WAIT_S) -> None:
         """Wait until nothing is owed any more."""
         wait_until(lambda: self.owed() == 0, wait_s, "every delivery settled")
 

@@ -16,8 +16,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from tests.support.ports import free_port
 from tests.torture.ledger import Ledger, digest
-from tests.torture.wire import CR, FS, VT, PeerClosed, Wire, field, make_ack
+from tests.torture.wire import CR, FS, VT, WAIT_S, PeerClosed, Wire, field, make_ack
 
 #: gets the connection, the message and its number from 1; answers (or does not) by itself
 Script = Callable[[Wire, bytes, int], None]
@@ -39,7 +40,7 @@ class Receiver:
         self._changed = threading.Condition()
         self._open: set[Wire] = set()
         self._listener: socket.socket | None = None
-        self.port = port
+        self.port = port or free_port()
         self.start()
 
     def start(self) -> None:
@@ -48,7 +49,6 @@ class Receiver:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(("127.0.0.1", self.port))
         listener.listen(128)
-        self.port = listener.getsockname()[1]
         self._listener = listener
         threading.Thread(target=self._accept, args=(listener,), daemon=True).start()
 
@@ -63,7 +63,7 @@ class Receiver:
         for wire in wires:
             reset(wire)
 
-    def wait_for(self, count: int, wait_s: float = 20.0) -> list[bytes]:
+    def wait_for(self, count: int, wait_s: float = WAIT_S) -> list[bytes]:
         """Return the messages once there are *count* of them; fails loudly when none come."""
         with self._changed:
             if not self._changed.wait_for(lambda: len(self.messages) >= count, wait_s):
@@ -81,12 +81,16 @@ class Receiver:
                 connection, _ = listener.accept()
             except OSError:
                 return
-            threading.Thread(target=self._serve, args=(Wire(connection),), daemon=True).start()
+            wire = Wire(connection)
+            with self._changed:
+                self._open.add(wire)
+            if self._listener is not listener:
+                reset(wire)  # stopped in between
+            threading.Thread(target=self._serve, args=(wire,), daemon=True).start()
 
     def _serve(self, wire: Wire) -> None:
         with self._changed:
             self.connections += 1
-            self._open.add(wire)
         try:
             while True:
                 body = wire.receive(wait_s=3600)

@@ -10,8 +10,9 @@ import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.support.ports import free_port
 from tests.torture.checker import Verdict, check_run
-from tests.torture.engine import Engine, free_port, is_listening, torture_site, wait_until
+from tests.torture.engine import Engine, is_listening, torture_site, wait_until
 
 ROOT = Path(__file__).parents[2]
 #: lanes of the lis plus the one lane of the ward, one send each ahead of its settlement

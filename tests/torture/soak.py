@@ -21,8 +21,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.faults.bench import Shim
+from tests.support.ports import free_port
 from tests.torture.checker import Verdict, check_run
-from tests.torture.engine import Engine, free_port, is_listening, torture_site, wait_until
+from tests.torture.engine import Engine, is_listening, torture_site, wait_until
 from tests.torture.run import DUPLICATES_PER_KILL, end_peer, start_peer
 
 #: twice the senders of the other runs, without a pause between their messages

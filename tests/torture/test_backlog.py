@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.ports import free_port
 from tests.torture.backlog import (
     Bench,
     built,
@@ -18,7 +19,7 @@ from tests.torture.backlog import (
     received,
     receiver,
 )
-from tests.torture.engine import free_port, wait_until
+from tests.torture.engine import wait_until
 from tests.torture.report import keep_figures
 
 SIZE = int(os.environ.get("MEDBUS_BACKLOG", "1000000"))

@@ -9,6 +9,8 @@ from __future__ import annotations
 import socket
 
 VT, FS, CR = b"\x0b", b"\x1c", b"\r"
+#: what must happen happens within this, also on a machine that is slow, busy or waits for its disk
+WAIT_S = 60.0
 
 
 class PeerClosed(Exception):
@@ -23,7 +25,7 @@ class Wire:
         self._buffer = b""
 
     @classmethod
-    def connect(cls, port: int, wait_s: float = 5.0) -> Wire:
+    def connect(cls, port: int, wait_s: float = WAIT_S) -> Wire:
         """Return a connection to *port* on loopback; raises OSError when nobody listens."""
         return cls(socket.create_connection(("127.0.0.1", port), timeout=wait_s))
 
@@ -34,7 +36,7 @@ class Wire:
         except OSError as error:
             raise PeerClosed(str(error)) from None
 
-    def receive(self, wait_s: float = 5.0) -> bytes:
+    def receive(self, wait_s: float = WAIT_S) -> bytes:
         """Return the next message; raises PeerClosed when none comes in time."""
         self.socket.settimeout(wait_s)
         while FS + CR not in self._buffer:
