@@ -120,17 +120,26 @@ class _Seat:
         """Run a call; a crash or time-out is tried once more in a fresh worker."""
         with self._lock:
             for is_last in (False, True):
-                if self._is_closed:
-                    break
                 try:
-                    if self._worker is None:
-                        self._worker = _Worker(self._memory_bytes)
-                    return self._worker.run(call)
+                    worker = self._find_worker()
+                    if worker is None:
+                        break
+                    return worker.run(call)
                 except WorkerGone as gone:
                     self._worker = None
                     if is_last:
                         return {"error": f"{call.module}:{call.function}: {gone}, twice"}, b""
         return {"error": f"{call.module}:{call.function}: the engine stops"}, b""
+
+    def _find_worker(self) -> _Worker | None:
+        """Return the worker, a fresh one where there is none; None once closed."""
+        if self._is_closed:
+            return None
+        worker = self._worker = self._worker or _Worker(self._memory_bytes)
+        if self._is_closed:  # meanwhile: close() may not have seen the fresh one
+            worker.kill()
+            return None
+        return worker
 
     def close(self) -> None:
         self._is_closed = True
