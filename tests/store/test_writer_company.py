@@ -26,7 +26,7 @@ class GatedStore(MemoryStore):
     def commit(self, work: Any) -> Any:
         """Wait for the gate."""
         self.entered.set()
-        assert self.gate.wait(10)
+        assert self.gate.wait(60)
         self.batches.append([type(each).__name__[0] for each in work])
         return super().commit(work)
 
@@ -63,7 +63,7 @@ class Bench:
     def settle_three_together(self) -> None:
         """Have a first commit, and a second that settles three."""
         self.submit(delivered(f"{DAY}-1.1"))
-        assert self.store.entered.wait(10)
+        assert self.store.entered.wait(60)
         self.submit(delivered(f"{DAY}-2.1"), delivered(f"{DAY}-3.1"), delivered(f"{DAY}-7.1"))
         self.store.gate.set()
         self.wait_for(4)
@@ -71,7 +71,7 @@ class Bench:
     def wait_for(self, count: int) -> None:
         """Run what is told until so many are answered."""
         while len(self.answers) < count:
-            self.calls.get(timeout=10)()
+            self.calls.get(timeout=60)()
 
 
 @pytest.fixture
