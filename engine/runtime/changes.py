@@ -66,13 +66,14 @@ def find_changes(before: Site, after: Site, owed: Mapping[str, OutboundCounts]) 
     findings += [
         Finding(
             "RUN-038",
-            f"{name} changes its order keys or lanes while {counts.pending} are pending",
-            "the change waits until these have settled",
+            f"{name} changes its order keys while {counts.pending} are pending"
+            f" and {counts.held} held",
+            "the change waits until these have settled and no parked one holds others up",
             severity=Severity.WARNING,
             loc=("outbound", name, "order_by"),
         )
         for name, counts in owed.items()
-        if counts.pending and changes_order(before, after, name)
+        if counts.needs_its_order and changes_order(before, after, name)
     ]
     return Changes(tuple(changes), tuple(findings), renames)
 

@@ -91,6 +91,7 @@ class Counting:
             self._oldest_at(name),
             self._core.holding.halts(name),
             self._search.is_orphaned(name),
+            self._core.holding.holds(name),
         )
 
     def _oldest_at(self, outbound: str) -> float:

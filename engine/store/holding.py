@@ -270,6 +270,11 @@ class Holding:
         with self._lock:
             return tuple(channel.halts[place].delivery_id for place in sorted(channel.halts))
 
+    def holds(self, outbound: str) -> bool:
+        """Return whether any key is held or draining."""
+        channel = self._channels.get(outbound)
+        return channel is not None and bool(channel.by_key or channel.draining)
+
     def held_keys(self, outbound: str) -> frozenset[bytes]:
         """Return every key held or draining."""
         channel = self._channels.get(outbound)

@@ -161,6 +161,7 @@ class MemoryReads(MemoryControl):
             min(waiting, default=0.0),
             tuple(one.delivery_id for one in self._halts(name)),
             self._is_orphaned(name),
+            any(one.holding for one in owed),
         )
 
     def _inbound_counts(self) -> dict[str, InboundCounts]:

@@ -133,6 +133,13 @@ class OutboundCounts:
     halted_by: tuple[str, ...] = ()
     #: no such channel in the running configuration (see ``set_known_outbounds``)
     orphaned: bool = False
+    #: a parked delivery holds its order keys: what shares one waits behind it
+    holds: bool = False
+
+    @property
+    def needs_its_order(self) -> bool:
+        """Return whether something waits whose order keys must go on meaning what they mean."""
+        return bool(self.pending or self.holds or self.halted_by)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
+
 from engine.config.load import load_site
 from engine.config.models.site import Site
 from engine.runtime.changes import find_changes
@@ -102,8 +106,11 @@ def test_a_renamed_channel_keeps_its_queue() -> None:
     assert [c.owed for c in found.changes if c.name == "new"] == [3]
 
 
-def test_changed_order_keys_are_told_while_something_is_pending() -> None:
+@pytest.mark.parametrize("waits", [{"pending": 1}, {"holds": True}, {"halted_by": ("1.1",)}])
+def test_changed_order_keys_are_told_while_something_waits_under_the_old(
+    waits: dict[str, Any],
+) -> None:
     """If this failed, two deliveries of a patient could overtake each other at a reload."""
     after = BEFORE.replace("[PID-3.1]", "[PV1-19.1]")
-    assert told(after, lis=OutboundCounts(pending=1))[1] == ["RUN-038"]
-    assert told(after, lis=OutboundCounts())[1] == []
+    assert told(after, lis=OutboundCounts(**waits))[1] == ["RUN-038"]
+    assert told(after, lis=OutboundCounts(parked=1))[1] == []

@@ -413,6 +413,7 @@ class HoldConformance:
         settle(store, refused(f"{DAY}-1.1"))
         operate(store, "cancel", f"{DAY}-1.1")
         assert due(store) == ids(2)
+        assert not store.counts().outbounds["lis"].holds
 
     def test_a_page_behind_a_cursor_waits_for_the_news(self, store: Store) -> None:
         """Between the release of followers and the lane's hearing of it, nothing overtakes them."""
@@ -481,6 +482,7 @@ class HoldConformance:
         settle(store, refused(f"{DAY}-1.1"))
         accept(store, keyed(2, 1, 2), keyed(3, 2))
         assert states(store, *ids(2, 3)) == ["held", "held"]
+        assert store.counts().outbounds["lis"].holds
         operate(store, verb, f"{DAY}-2.1")
         assert due(store) == ids(3)
 
