@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: the store's notes of what runs and what ran before
-_RUNNING, _BEFORE = "snapshot_running", "snapshot_before"
+#: the store's notes of what runs, what ran before, and whose order keys are kept for what is owed
+_RUNNING, _BEFORE, _ORDER = "snapshot_running", "snapshot_before", "snapshot_order"
 
 
 class Reloads:
@@ -51,17 +51,42 @@ class Reloads:
         """Store what runs from the start on; before the writer has its thread."""
         engine, store = self._engine, self._engine.store
         snapshot_id = store.put_snapshot(configuration.files, at=engine.clock.now())
+        was = store.get_setting(_RUNNING)
+        before = (self._site_of(was) if was != snapshot_id else None) or configuration.site
         _note_running(store, snapshot_id)
         # At every start: another version of medbus may bring another catalogue.
         running = configuration.with_snapshot(snapshot_id)
         for record in method_records(running, at=engine.clock.now(), user="medbus"):
             store.audit(record)
-        changes = find_changes(configuration.site, configuration.site, store.counts().outbounds)
+        changes = find_changes(before, configuration.site, store.counts().outbounds)
         for old, new in changes.renames.items():
             store.apply(self._renaming(old, new, "medbus"))
-        _carry_pauses(configuration.site, configuration.site, store)
+        _carry_pauses(before, configuration.site, store)
         store.set_known_outbounds(configuration.site.outbound)
-        engine.desk.configuration = configuration.with_snapshot(snapshot_id)
+        self._wanted = running
+        ordered = self._site_of(store.get_setting(_ORDER)) or before
+        engine.desk.configuration = self._with_old_order(ordered, running)
+        _note_order(store, was if self.waits_for else "")
+
+    def _site_of(self, snapshot_id: str) -> Site | None:
+        """Return the site that ran as this snapshot; None where that is not known any more."""
+        if not snapshot_id:
+            return None
+        try:
+            files = self._engine.store.get_snapshot(snapshot_id)
+            return rebuild_configuration(files, keys=self._engine.desk.keys).site
+        except MedbusError:
+            return None  # another version of medbus wrote it
+
+    def _with_old_order(self, before: Site, wanted: Configuration) -> Configuration:
+        """Keep changed order keys as they were where deliveries still wait under them."""
+        late = {
+            name: before.outbound[name].order_by
+            for name, counts in self._engine.store.counts().outbounds.items()
+            if counts.needs_its_order and changes_order(before, wanted.site, name)
+        }
+        self.waits_for = frozenset(late)
+        return keep_order(wanted, late, self._engine.desk.keys) if late else wanted
 
     def reload(self, user: str, *, dry_run: bool, reason: str) -> dict[str, Any]:
         """Take over the site's files; with errors nothing changes and the findings are told."""
@@ -134,34 +159,34 @@ class Reloads:
     def _apply(self, wanted: Configuration, changes: Changes, user: str) -> None:
         engine, desk = self._engine, self._engine.desk
         for old, new in changes.renames.items():
-            engine.on_loop(lambda name=old: engine.exits.close(name))  # type: ignore[misc]
+            # The new one, too, where it runs already: it must not send what comes to it paused.
+            for name in (old, new):
+                engine.on_loop(lambda name=name: engine.exits.close(name))  # type: ignore[misc]
             desk.access.apply(self._renaming(old, new, user))
         desk.access.write(partial(_carry_pauses, desk.configuration.site, wanted.site))
         desk.access.write(lambda store: store.set_known_outbounds(wanted.site.outbound))
         desk.access.write(lambda store: _note_running(store, wanted.snapshot_id))
-        late = {
-            name: desk.configuration.site.outbound[name].order_by
-            for name, counts in desk.store.counts().outbounds.items()
-            if counts.pending and changes_order(desk.configuration.site, wanted.site, name)
-        }
+        running = self._with_old_order(desk.configuration.site, wanted)
         if wanted.site.log != desk.configuration.site.log:
             wanted_log = wanted.site.log
             start_logging(
                 level=wanted_log.level, format_name=wanted_log.format, zone=wanted.site.timezone
             )
-        self.waits_for = frozenset(late)
         self._wanted = wanted
-        self._put(keep_order(wanted, late, desk.keys) if late else wanted)
+        ordered = desk.configuration.snapshot_id if self.waits_for else ""
+        desk.access.write(lambda store: _note_order(store, ordered))
+        self._put(running)
 
     def finish_waiting(self) -> None:
         """Switch to changed order keys once nothing is pending under the old ones."""
         with self._lock:
             counts = self._engine.store.counts().outbounds
             if not self.waits_for or any(
-                counts[name].pending for name in self.waits_for if name in counts
+                counts[name].needs_its_order for name in self.waits_for if name in counts
             ):
                 return
             self.waits_for = frozenset()
+            self._engine.desk.access.write(lambda store: _note_order(store, ""))
             self._put(self._wanted)
             log.info("changed order keys are in use", extra={"config": "order_by"})
 
@@ -208,6 +233,12 @@ def _note_running(store: Store, snapshot_id: str) -> None:
     if was and was != snapshot_id:
         store.put_setting(_BEFORE, was)
     store.put_setting(_RUNNING, snapshot_id)
+
+
+def _note_order(store: Store, snapshot_id: str) -> None:
+    """Note whose order keys are kept, the oldest where several changes wait; "" ends it."""
+    if not (snapshot_id and store.get_setting(_ORDER)):
+        store.put_setting(_ORDER, snapshot_id)
 
 
 def _needs_restart(running: Configuration, wanted: Configuration) -> bool:
