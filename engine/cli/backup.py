@@ -23,7 +23,11 @@ def backup(settings: Settings, folder: Path, *, with_keys: bool) -> None:
     with it anyone can read it. Keep the two apart.
 
     To restore: stop the engine, move its data folder away, copy the backup to its place, put
-    master.key back into data/keys, and start. What the copy still owed is delivered again.
+    master.key back into data/keys, and start. What the copy still owed is delivered again, each
+    delivery flagged uncertain: it may have been delivered since.
+
+    A stop of the engine ends the backup and removes what there is of it. What a kill leaves holds
+    a file `unfinished`, and no engine starts on it. Nothing is pruned meanwhile.
 
     \b
     Examples:

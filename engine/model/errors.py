@@ -51,6 +51,12 @@ class Locked(MedbusError):
     code = "RUN-004"
 
 
+class PutOff(Conflict):
+    """A backup is being made: nothing is removed before it has ended."""
+
+    code = "STO-017"
+
+
 class QueueChanged(Exception):
     """Something was put in front of what a lane is reading; the lane is told and begins anew."""
 

@@ -23,6 +23,7 @@ class RunningEngine(Protocol):
     """The engine as operations see it; every method may be called from any thread."""
 
     started_at: float
+    is_stopping: bool
 
     def view_inbounds(self) -> list[dict[str, Any]]:
         """Return the state of every inbound channel."""

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import shutil
+import logging
 from pathlib import Path
 
-from engine.model.errors import Conflict, MedbusError
+from engine.model.errors import MedbusError, Stopping
 from engine.runtime.desk import Desk
 from engine.runtime.views import View
-from engine.security.folders import make_folder
-from engine.security.keyring import MASTER_FILE
 from engine.store.interface import PruneReport, Retention
+
+log = logging.getLogger(__name__)
 
 
 def prune(desk: Desk, *, dry_run: bool, clock_is_right: bool = False) -> View:
@@ -37,15 +37,23 @@ def view_prune(report: PruneReport) -> View:
 
 
 def backup(desk: Desk, folder_name: str, *, with_keys: bool) -> View:
-    """Write a consistent copy of the store to a new folder."""
+    """Write a consistent copy of the store to a new folder; a stop ends it."""
     folder = Path(folder_name)
-    if folder.exists() and any(folder.iterdir()):
-        raise Conflict(f"{folder} is not empty", fix="name a new folder")
+
+    def go_on() -> None:
+        if desk.engine is not None and desk.engine.is_stopping:
+            raise Stopping(
+                "the engine stops: the backup was ended, and what there was of it is removed",
+                code="RUN-044",
+                where=folder_name,
+                fix="make it again once the engine runs, or now, while it is stopped",
+            )
+
     try:
-        make_folder(folder, 0o700)
-        desk.store.backup(folder)
-        if with_keys:
-            shutil.copy2(desk.keys.folder / MASTER_FILE, folder / "keys" / MASTER_FILE)
+        desk.store.backup(folder, with_master=with_keys, go_on=go_on)
+    except Stopping:
+        log.warning("a backup was ended by the stop", extra={"path": folder_name})
+        raise
     except OSError as error:
         raise MedbusError(
             f"the backup could not be written: {error.strerror}", code="RUN-031", where=folder_name

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from engine.model.errors import Stopping
+from engine.model.errors import PutOff, Stopping
 from engine.runtime import house
 from engine.runtime.alarms import Alarm, Facts, find_alarms
 from engine.runtime.certificates import find_expiries
@@ -145,9 +145,14 @@ class Upkeep:
         if here.hour < _PRUNE_HOUR or day == self._pruned_day:
             return
         self._pruned_day = day
-        # Kept: an engine that is restarted every night must still prune.
-        engine.desk.access.write(lambda store: store.put_setting(_PRUNED, day))
-        told = house.prune(engine.desk, dry_run=False)
+        if engine.store.get_setting(_PRUNED) != day:
+            # Kept: an engine that is restarted every night must still prune.
+            engine.desk.access.write(lambda store: store.put_setting(_PRUNED, day))
+        try:
+            told = house.prune(engine.desk, dry_run=False)
+        except PutOff:
+            self._pruned_day = ""  # asked again until the backup has ended
+            return
         if any("deleted" in row["action"] for row in told["items"]):
             engine.desk.audit("medbus", "prune", "store", "retention")
             log.info("pruned", extra={"count": len(told["items"])})

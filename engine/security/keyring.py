@@ -70,7 +70,7 @@ class KeyRing:
             master = _read_master(folder / MASTER_FILE)
         if master is None:
             master = secrets.token_bytes(KEY_BYTES)
-            write_durably(folder / MASTER_FILE, master.hex().encode() + b"\n")
+            write_durably(folder / MASTER_FILE, _master_text(master))
         ring = cls(folder, master, {})
         for name in (_INDEX, _AUDIT, _CONTROL):
             ring._wrap_new(name)
@@ -216,12 +216,20 @@ class KeyRing:
         with self._lock:
             keys = {name: self._unwrap(name) for name in self._wrapped}
             master = secrets.token_bytes(KEY_BYTES)
-            write_durably(self._folder / _NEXT_MASTER_FILE, master.hex().encode() + b"\n")
+            write_durably(self._folder / _NEXT_MASTER_FILE, _master_text(master))
             self._master = master
             self._wrapped = {name: self._wrap(name, key) for name, key in keys.items()}
             self._save()
             os.replace(self._folder / _NEXT_MASTER_FILE, self._folder / MASTER_FILE)
             sync_folder(self._folder)
+
+    def copy_to(self, folder: Path, *, with_master: bool) -> None:
+        """Write a copy of the ring, and of the master key that opens it, into *folder*."""
+        with self._lock:
+            ring, master = (self._folder / RING_FILE).read_bytes(), self._master
+        write_durably(folder / RING_FILE, ring)
+        if with_master:
+            write_durably(folder / MASTER_FILE, _master_text(master))
 
     # -- inside --------------------------------------------------------------------------------
 
@@ -308,6 +316,10 @@ def _refuse_wide_rights(path: Path) -> None:
         raise Sealed(
             "a key file can be read by others", where=str(path), fix=f"chmod 600 {path.name}"
         )
+
+
+def _master_text(master: bytes) -> bytes:
+    return master.hex().encode() + b"\n"
 
 
 def _check_value(master: bytes) -> str:

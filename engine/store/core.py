@@ -119,6 +119,8 @@ class Core:
         self._memory_lock = threading.Lock()
         #: held while something is committed; who takes it stands between two commits
         self.moment = threading.RLock()
+        #: held by who removes days, or copies them: a file and its keys go together
+        self.keeping = threading.Lock()
         self._room = Room(folder, settings)
         self._reserve = Reserve(folder, min(settings.reserve_bytes, self._room.disk_bytes // 32))
         self._wake: Callable[[], None] = lambda: None

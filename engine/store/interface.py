@@ -335,6 +335,21 @@ class Store(Protocol):
         """Return driver, days and sizes."""
         ...
 
-    def backup(self, folder: Path) -> None:
-        """Write a consistent copy that a new store can be opened on; may run beside everything."""
+    def backup(
+        self,
+        folder: Path,
+        *,
+        with_master: bool = False,
+        go_on: Callable[[], None] = lambda: None,
+    ) -> None:
+        """
+        Write a consistent copy that a new store can be opened on; may run beside everything.
+
+        A running prune is waited for; one that begins meanwhile is refused. What the copy owes is
+        uncertain there: it may have been delivered since. Whatever is raised, nothing is left.
+
+        Args:
+            with_master: also copy the master key.
+            go_on: called between two slices; raises to end the copy.
+        """
         ...

@@ -122,6 +122,12 @@ class MemoryStore(MemoryOperating):
         """See the interface."""
         return tuple(operation for operation, done in self._operations.values() if not done)
 
-    def backup(self, folder: Path) -> None:
+    def backup(
+        self,
+        folder: Path,
+        *,
+        with_master: bool = False,
+        go_on: Callable[[], None] = lambda: None,
+    ) -> None:
         """There is nothing that a new store could be opened on."""
         raise Conflict("a store in memory cannot be backed up")

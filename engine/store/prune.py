@@ -19,6 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from time import monotonic, sleep
 
+from engine.model.errors import PutOff
 from engine.security.keyring import BODIES, EVIDENCE, sync_folder
 from engine.store.control_file import ControlFile
 from engine.store.core import Core
@@ -64,6 +65,17 @@ class Pruning:
         self, retention: Retention, *, now: float, dry_run: bool, clock_is_right: bool
     ) -> Generator[None, None, PruneReport]:
         """Do one run in slices; see the interface."""
+        if dry_run or self._core.keeping.acquire(blocking=False):
+            try:
+                return (yield from self._run(retention, now, dry_run, clock_is_right))
+            finally:
+                if not dry_run:
+                    self._core.keeping.release()
+        raise PutOff(fix="prune again then; the nightly run waits for it by itself")
+
+    def _run(
+        self, retention: Retention, now: float, dry_run: bool, clock_is_right: bool
+    ) -> Generator[None, None, PruneReport]:
         plan = self._plan(retention, now)
         stopped = "" if clock_is_right else self._clock_moved(now)
         if dry_run:

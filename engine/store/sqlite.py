@@ -7,6 +7,7 @@ mmap; WAL with synchronous=FULL, so that a COMMIT that returned is on the disk.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -28,6 +29,8 @@ IntegrityError = driver.IntegrityError
 
 PAGE_BYTES = 8192
 _BUSY_MS = 5_000
+#: a slice of a copy: 4 MB, or so many steps of a statement
+_SLICE_PAGES, _SLICE_STEPS = 512, 1_000_000
 
 
 class Failure(Enum):
@@ -125,12 +128,38 @@ def _quote(path: Path) -> str:
     return str(path).replace("%", "%25").replace("?", "%3f").replace("#", "%23")
 
 
-def copy_into(connection: Connection, target: Path) -> None:
-    """Write what *connection* sees at this moment into a new file."""
+def is_wal(connection: Connection) -> bool:
+    """Return whether the file may be read in a transaction without holding up who writes it."""
+    (mode,) = connection.execute("PRAGMA journal_mode").fetchone()
+    return bool(mode == "wal")
+
+
+def copy_into(
+    connection: Connection,
+    target: Path,
+    after_slice: Callable[[], None],
+    statements: Sequence[str],
+) -> None:
+    """
+    Write what *connection* sees at this moment into an empty file, then run *statements* there.
+
+    The caller syncs the file; *after_slice* is called all the time and may raise to end it.
+    """
+
+    def go_on() -> int:
+        after_slice()
+        return 0
+
     copy = driver.connect(str(target), isolation_level=None)
     try:
-        connection.backup(copy, pages=2048, sleep=0.0)
+        copy.execute("PRAGMA synchronous=OFF")
+        connection.backup(copy, pages=_SLICE_PAGES, sleep=0.0, progress=lambda *_: after_slice())
         # The copy says WAL in its header, as the original does; alone on its medium it needs none.
         copy.execute("PRAGMA journal_mode=DELETE")
+        # One that does not come to its end is removed as a whole.
+        copy.execute("PRAGMA journal_mode=OFF")
+        copy.set_progress_handler(go_on, _SLICE_STEPS)
+        for statement in statements:
+            copy.execute(statement)
     finally:
         copy.close()

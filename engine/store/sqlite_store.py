@@ -51,6 +51,7 @@ from engine.store.startup import (
     open_keys,
     refuse_missing_control,
     refuse_missing_wal,
+    refuse_unfinished,
     resume_followers,
     watch_days,
 )
@@ -77,6 +78,7 @@ class SqliteStore:
         # Also when the process ends without close(); a kill leaves the note as it is.
         weakref.finalize(self, self._lock.forget_files)
         try:
+            refuse_unfinished(folder)
             self.keys = open_keys(folder)
             self._core = Core(folder, self.keys, self._lock, self._settings)
             refuse_missing_wal(self._core)
@@ -373,6 +375,12 @@ class SqliteStore:
         size = sum(path.stat().st_size for path in folder.rglob("*.db*") if path.is_file())
         return StoreFacts(driver_text(), self._lock.was_unclean, self._core.days, size)
 
-    def backup(self, folder: Path) -> None:
+    def backup(
+        self,
+        folder: Path,
+        *,
+        with_master: bool = False,
+        go_on: Callable[[], None] = lambda: None,
+    ) -> None:
         """See the interface."""
-        backup(self._core, self._control, folder)
+        backup(self._core, self._control, folder, with_master=with_master, go_on=go_on)

@@ -21,13 +21,23 @@ from engine.store.holding import Halt, split_keys
 from engine.store.ids import delivery_id
 from engine.store.records import StoreAlarm
 from engine.store.schema import DAY_MIGRATIONS
-from engine.store.sqlite import Connection, Failure, SqliteError, describe, failure_of, quick_check
+from engine.store.sqlite import (
+    Connection,
+    Failure,
+    SqliteError,
+    describe,
+    failure_of,
+    is_wal,
+    quick_check,
+)
 
 #: a structure check of a file up to this size is worth its time at an unclean start
 _CHEAP_CHECK_BYTES = 64_000_000
 _KEYS_FOLDER = "keys"
 #: a setting: the days whose file was made
 _DAYS = "days"
+#: in the folder of a backup that is being made
+UNFINISHED = "unfinished"
 
 _HOLDS = """
 SELECT id, seq, place, outbound, keys FROM deliveries WHERE holding = 1"""
@@ -56,6 +66,22 @@ def open_keys(folder: Path) -> KeyRing:
             fix="bring the keys folder back from a backup; without it the data stays sealed",
         )
     return KeyRing.create(keys)
+
+
+def refuse_unfinished(folder: Path) -> None:
+    """
+    Refuse a backup that was cut short.
+
+    Raises:
+        MedbusError: with the way back.
+    """
+    if (folder / UNFINISHED).exists():
+        raise MedbusError(
+            "this is a backup that was cut short: not everything is in it",
+            code="STO-016",
+            where=str(folder),
+            fix="restore another one, and remove this one",
+        )
 
 
 def refuse_missing_wal(core: Core) -> None:
@@ -199,6 +225,10 @@ def _load_day(core: Core, day: str) -> None:
         core.seq = max(core.seq, last or 0)
         _load_depths(core, day, connection)
         load_holds(core, day, connection)
+        is_at_rest = not is_wal(connection)
+    if is_at_rest and (day in core.days[-2:] or core.depths.owed(day)):
+        # As it comes from a backup. It will be written: a reader must not keep it from that.
+        core.files.get(day)
 
 
 def _load_depths(core: Core, day: str, connection: Connection) -> None:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import shutil
+import signal
+import subprocess
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from tests.faults.bench import Bench, bench, message
-from tests.torture.wire import field
+from tests.faults.bench import Bench, Shim, bench, message, shimmed
+from tests.torture.engine import MEDBUS, wait_until
+from tests.torture.wire import WAIT_S, field
 
 fault = pytest.mark.fault
 
@@ -56,6 +61,11 @@ def check_backup(folder: Path, most: int) -> None:
         there.engine.wait_drained()
         restored = accepted_in_order(there)
         assert restored == order[: len(restored)]
+        # It may have been delivered since by the engine that was copied: the copy says so.
+        sent = set(there.receiver.control_ids())
+        for row in there.engine.all_messages("--state", "accepted"):
+            for delivery in row["deliveries"]:
+                assert delivery["uncertain"] == (row["control_id"] in sent)
         assert before <= set(restored)
         assert len(restored) < len(order)
         # What the copy still owed goes out, and nothing else.
@@ -72,3 +82,68 @@ def check_backup(folder: Path, most: int) -> None:
 def test_backup_under_load(tmp_path: Path) -> None:
     """What a restored backup holds is a prefix of the accept order, with all acked before it."""
     check_backup(tmp_path, 1_000_000)
+
+
+@contextmanager
+def held_in_a_backup(folder: Path) -> Iterator[tuple[Bench, Shim, subprocess.Popen[str]]]:
+    """Give an engine that is in the middle of a backup, and the command that waits for it."""
+    with shimmed(folder) as (it, shim):
+        assert it.send(message(1)) == "AA"
+        it.engine.wait_drained()
+        shim.arm("sync copy/messages hang -1")
+        words = [MEDBUS, "--site", str(it.engine.folder), "backup", str(folder / "copy")]
+        command = subprocess.Popen(
+            [*words, "--with-keys"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        try:
+            wait_until(lambda: list(folder.glob("copy/messages/*.db")), WAIT_S, "a backup began")
+            yield it, shim, command
+        finally:
+            command.kill()
+            command.communicate()
+
+
+@fault(50, "SIGTERM in a backup", "the stop does not wait for it; no half backup is left")
+def test_a_stop_ends_a_backup(tmp_path: Path) -> None:
+    """A stop ends a backup between two slices, the command says so, and nothing is left of it."""
+    with held_in_a_backup(tmp_path) as (it, shim, command):
+        assert it.engine.running is not None
+        it.engine.running.send_signal(signal.SIGTERM)
+        wait_until(lambda: '"stopping"' in it.engine.log(), WAIT_S, "the engine stops")
+        shim.disarm()
+        assert it.engine.wait() == 0
+        out, err = command.communicate(timeout=WAIT_S)
+        assert (command.returncode, out) == (1, "")
+        assert "RUN-044" in err
+        assert not (tmp_path / "copy").exists()
+        assert "a backup was ended" in it.engine.log()
+        # While it is stopped, the command makes the backup itself.
+        assert it.engine.command("backup", str(tmp_path / "copy")).returncode == 0
+
+
+@fault(50, "kill -9 in a backup", "what is left of it opens nowhere and says what it is")
+def test_a_killed_backup_is_no_backup(tmp_path: Path) -> None:
+    """What kill -9 leaves of a backup is refused as a data folder, and by the next backup."""
+    with held_in_a_backup(tmp_path) as (it, shim, _):
+        it.engine.kill()
+        shim.disarm()
+        refused = it.engine.command("backup", str(tmp_path / "copy"))
+        assert (refused.returncode, "cut short" in refused.stderr) == (1, True)
+        shutil.move(it.engine.folder / "data", it.engine.folder / "data.old")
+        shutil.copytree(tmp_path / "copy", it.engine.folder / "data")
+        running = it.engine.launch()
+        assert running.wait(WAIT_S) == 1
+        assert "STO-016" in it.engine.log_tail()
+
+
+@fault(50, "prune in a backup", "the prune is put off; the copy has each day with its keys")
+def test_a_prune_waits_for_the_backup(tmp_path: Path) -> None:
+    """A prune by hand in the middle of a backup removes nothing, and says when to try again."""
+    with held_in_a_backup(tmp_path) as (it, shim, command):
+        put_off = it.engine.command("prune")
+        assert (put_off.returncode, "STO-017" in put_off.stderr) == (1, True)
+        assert it.engine.command("prune", "--dry-run").returncode == 0
+        shim.disarm()
+        command.communicate(timeout=WAIT_S)
+        assert command.returncode == 0
+        assert it.engine.command("prune").returncode == 0

@@ -11,6 +11,7 @@ import pytest
 
 from engine.config.load import load_site
 from engine.model.clock import FixedClock
+from engine.model.errors import PutOff
 from engine.runtime.alarms import AlarmBoard
 from engine.runtime.ids import IdSource
 from engine.runtime.upkeep import Upkeep
@@ -109,6 +110,25 @@ def test_retention_is_applied_once_a_night_also_over_restarts(tmp_path: Path) ->
     rig.clock.advance(86400)
     rig.upkeep._prune_at_night()
     assert rig.pruned == 2
+
+
+def test_retention_put_off_by_a_backup_is_applied_when_it_has_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If this failed, a backup every night at three would mean that nothing is ever deleted."""
+    rig = Rig(tmp_path, "2026-11-21T04:00:00")
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PutOff()
+
+    with monkeypatch.context() as patched:
+        patched.setattr(rig.store, "prune_steps", refuse)
+        rig.upkeep._prune_at_night()
+        rig.upkeep._prune_at_night()
+    assert rig.pruned == 2
+    rig.upkeep._prune_at_night()
+    rig.upkeep._prune_at_night()
+    assert rig.pruned == 3
 
 
 def test_a_jump_of_the_wall_clock_is_an_alarm_for_an_hour(rig: Rig) -> None:
