@@ -173,7 +173,8 @@ class Followers:
             last = connection.execute(
                 _LAST_LOOKED.format(state=state.value), (outbound, *cursor, _LOOK)
             ).fetchone()
-            end: Place = (last[0], last[1]) if last else (1 << 62, 0)
+            # Never beyond what there is: what comes before the next slice has to be looked at, too.
+            end: Place = (last[0], last[1]) if last else (self._core.seq, 1 << 62)
             if bound is not None and bound < end:
                 end = (bound[0], bound[1] - 1)
             rows = [

@@ -6,13 +6,17 @@ from pathlib import Path
 
 from engine.store.sqlite_store import SqliteStore
 from tests.store.builders import (
+    DAY,
     NEXT_DAY,
     accept,
     arrival,
+    commit,
     delivery,
     due,
     ids,
     key,
+    keyed,
+    operation,
     refused,
     settle,
     settle_down,
@@ -42,4 +46,22 @@ def test_a_damaged_old_day_does_not_stop_what_walks_over_all_days(tmp_path: Path
     assert [alarm.code for alarm in store.alarms()] == ["STO-002"]
     assert states(store, *ids(1, 2, day=NEXT_DAY)) == ["parked", "held"]
     assert due(store) == []
+    store.close()
+
+
+def test_who_comes_between_two_slices_of_a_release_is_let_go_too(tmp_path: Path) -> None:
+    """If this failed, a message would stay held for nobody, and later ones would overtake it."""
+    store = SqliteStore(tmp_path / "d", settings=SETTINGS)
+    accept(store, *[keyed(n, 1) for n in (1, 2, 3)])
+    settle(store, refused(f"{DAY}-1.1"))
+    assert states(store, *ids(1, 2, 3)) == ["parked", "held", "held"]
+    store.apply(operation("release", f"{DAY}-1.1"))
+    store.step()
+    assert states(store, *ids(2, 3)) == ["pending", "pending"]
+    store.commit([keyed(4, 1)])
+    assert states(store, *ids(4)) == ["held"]
+    settle_down(store)
+    commit(store, keyed(5, 1))
+    assert states(store, *ids(4, 5)) == ["pending", "pending"]
+    assert due(store) == ids(2, 3, 4, 5)
     store.close()
