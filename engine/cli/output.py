@@ -126,6 +126,11 @@ def short_time(iso: str | None) -> str:
     return datetime.fromisoformat(iso).strftime("%Y-%m-%d %H:%M:%S")
 
 
+def show_value(text: str | None) -> str:
+    """Return a field's value, or in words that it has none."""
+    return "(absent)" if text is None else text or "(empty)"
+
+
 def short_age(seconds: float | None) -> str:
     """Return seconds as 12s, 5m, 3h20m or 2d4h."""
     if seconds is None:

@@ -7,7 +7,8 @@ from typing import Any
 import click
 
 from engine.cli.connection import connect
-from engine.cli.selection import act, acting_options
+from engine.cli.output import show_value
+from engine.cli.selection import act, acting_options, print_left_out
 from engine.cli.settings import Settings, pass_settings, print_json
 from engine.model.counting import count_of
 from engine.model.errors import Usage
@@ -48,6 +49,8 @@ def replay(
     with connect(settings) as call:
         told = call("replay_dry_run", {"ids": list(ids), "filters": filters, **extra})
     _show_dry_run(settings, told)
+    if told["left_out"] or not told["count"]:
+        click.get_current_context().exit(1)
 
 
 def _show_dry_run(settings: Settings, told: dict[str, Any]) -> None:
@@ -61,6 +64,9 @@ def _show_dry_run(settings: Settings, told: dict[str, Any]) -> None:
         newer = f", {item['newer_count']} newer delivered since" if item["newer_count"] else ""
         click.echo(f"{item['id']} -> {item['outbound']}{newer}")
         for change in item["changes"]:
-            click.echo(f"    {change['path']}: {change['before']} -> {change['after']}")
-    for left in told["left_out"]:
-        click.echo(f"not {left['id']}: {left['reason']}", err=True)
+            before, after = show_value(change["before"]), show_value(change["after"])
+            click.echo(f"    {change['path']}: {before} -> {after}")
+    if len(told["items"]) < told["deliveries"]:
+        rest = count_of(told["deliveries"] - len(told["items"]), "delivery", "deliveries")
+        click.echo(f"and {rest} more, not compared")
+    print_left_out(told["left_out"])

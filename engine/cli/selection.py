@@ -36,6 +36,9 @@ _FILTER_NAMES = (
     "order", "name", "control_id",
 )  # fmt: skip
 
+#: what is left out is named one by one up to here
+_MOST_TOLD = 20
+
 
 def filter_options(function: F) -> F:
     """Add the filters of `messages`; the command gets one argument, *filters*."""
@@ -97,7 +100,7 @@ def _show_only(settings: Settings, verb: str, prepared: Mapping[str, Any]) -> No
     else:
         _show_prepared(verb, prepared)
         click.echo("nothing was done")
-    if prepared["left_out"]:
+    if prepared["left_out"] or not prepared["count"]:
         click.get_current_context().exit(1)
 
 
@@ -156,10 +159,24 @@ def _show_prepared(verb: str, prepared: Mapping[str, Any]) -> None:
         click.echo(f"cancels {ended['id']}: {ended['reason']}")
     if len(prepared["cancels"]) > 20:
         click.echo(f"and cancels {len(prepared['cancels']) - 20} more")
-    for left in prepared["left_out"][:20]:
-        click.echo(f"not {left['id']}: {left['reason']}", err=True)
-    if len(prepared["left_out"]) > 20:
-        click.echo(f"and {len(prepared['left_out']) - 20} more are left out", err=True)
+    print_left_out(prepared["left_out"])
+
+
+def print_left_out(left_out: Sequence[Mapping[str, str]]) -> None:
+    """Print what is not acted on and why; where it is much, each reason with its count."""
+    if len(left_out) <= _MOST_TOLD:
+        for left in left_out:
+            click.echo(f"not {left['id']}: {left['reason']}", err=True)
+        return
+    by_reason: dict[str, list[str]] = {}
+    for left in left_out:
+        by_reason.setdefault(left["reason"], []).append(left["id"])
+    by_count = sorted(by_reason.items(), key=lambda one: -len(one[1]))
+    for reason, ids in by_count[:_MOST_TOLD]:
+        others = f" and {len(ids) - 1:,} more" if len(ids) > 1 else ""
+        click.echo(f"not {ids[0]}{others}: {reason}", err=True)
+    if unsaid := sum(len(ids) for _, ids in by_count[_MOST_TOLD:]):
+        click.echo(f"and {unsaid:,} more are left out, for other reasons; --json has all", err=True)
 
 
 def _finish(settings: Settings, prepared: Mapping[str, Any], report: Mapping[str, Any]) -> None:

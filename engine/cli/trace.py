@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from engine.cli.connection import connect
-from engine.cli.output import short_time
+from engine.cli.output import short_time, show_value
 from engine.cli.settings import Settings, pass_settings, print_json
 from engine.cli.show import print_facts
 
@@ -62,11 +62,7 @@ def _print_step(step: dict[str, Any]) -> None:
     click.echo(f"  {step['step']:>4} {step['kind']:<14} {step['outcome']}{element}{why}".rstrip())
     for change in step["changes"]:
         name = f" ({change['name']})" if change.get("name") else ""
-        before, after = _value(change["before"]), _value(change["after"])
+        before, after = show_value(change["before"]), show_value(change["after"])
         click.echo(f"         {change['path']}{name}: {before} -> {after}")
     for line in step.get("log", ()):
         click.echo(f"         {line}")
-
-
-def _value(text: str | None) -> str:
-    return "(absent)" if text is None else text or "(empty)"

@@ -20,6 +20,8 @@ from engine.runtime import why as reasons
 from engine.runtime.bodies import open_body
 from engine.runtime.desk import Desk, new_operation_id
 from engine.runtime.prepared import Prepared, prepare_change, prepare_replay
+from engine.runtime.replay_plan import Choice, plan_replay
+from engine.runtime.replay_preview import preview
 from engine.runtime.selection import APPLIES, check_ids, parse_filter
 from engine.runtime.times import parse_later, parse_when, show_at
 from engine.runtime.views import View, view_audit, view_message
@@ -198,9 +200,9 @@ class Operations:
         check_ids(ids)
         filters = asked.get("filters") or {}
         where = self._filter(filters) if filters or not ids else None
-        plan = replays.plan(self.desk, ids, where, self._replay_choice(asked))
+        plan = plan_replay(self.desk, ids, where, self._replay_choice(asked))
         self.desk.audit(user, "replay_dry_run", " ".join(ids[:20]), str(asked.get("reason") or ""))
-        return replays.dry_run(self.desk, plan)
+        return preview(self.desk, plan)
 
     def _report(self, report: OperationReport, concerned: frozenset[str]) -> View:
         if self.desk.engine is not None:
@@ -362,13 +364,13 @@ class Operations:
         known = ", ".join([*site.inbound, *site.outbound])
         raise NotFound(f"there is no channel {channel!r}", fix=f"channels are {known}")
 
-    def _replay_choice(self, asked: Mapping[str, Any]) -> replays.Choice:
+    def _replay_choice(self, asked: Mapping[str, Any]) -> Choice:
         replay_as, outbounds = str(asked.get("as") or ""), tuple(asked.get("to") or ())
         if replay_as not in ("sent", "received"):
             raise MedbusError("a replay is --as sent or --as received", code="RUN-008")
         for outbound in outbounds:
             _demand_known(outbound, self.desk.configuration.site.outbound)
-        return replays.Choice(replay_as, outbounds)
+        return Choice(replay_as, outbounds)
 
 
 def _demand_known(outbound: str, known: Collection[str]) -> None:

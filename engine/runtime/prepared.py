@@ -6,8 +6,9 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from engine.runtime import replays, rerun
+from engine.runtime import rerun
 from engine.runtime.desk import Desk
+from engine.runtime.replay_plan import Choice, Plan, plan_replay
 from engine.runtime.selection import LeftOut, choose_deliveries
 from engine.store.interface import MessageFilter, OperationItem, OperationVerb
 
@@ -23,7 +24,7 @@ class Prepared:
     #: (outbound, state) -> how many
     by_outbound: Counter[tuple[str, str]]
     #: set for a replay
-    replay: replays.Plan | None = None
+    replay: Plan | None = None
     #: what was asked, as typed
     typed: str = ""
     #: further facts for the audit record
@@ -52,10 +53,10 @@ def prepare_change(
 
 
 def prepare_replay(
-    desk: Desk, ids: Sequence[str], where: MessageFilter | None, choice: replays.Choice
+    desk: Desk, ids: Sequence[str], where: MessageFilter | None, choice: Choice
 ) -> Prepared:
     """Work out a replay."""
-    plan = replays.plan(desk, ids, where, choice)
+    plan = plan_replay(desk, ids, where, choice)
     detail = {
         "as": choice.replay_as,
         "to": " ".join(choice.outbounds),

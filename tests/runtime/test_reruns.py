@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+
+import pytest
+
+from engine.store.ids import K_BITS
+from engine.store.sqlite import open_writer
 from tests.runtime.running import CHANNELS, Site, adt
 
 ARCHIVE = """  archive:
@@ -76,3 +82,35 @@ def test_a_requeue_that_is_filtered_now_says_so_before_and_afterwards(site: Site
     for told in (site.json("show", parked), site.json("trace", parked)):
         notes = [delivery["note"] for delivery in told["deliveries"]]
         assert all(note.endswith("its route filters it now: not for us") for note in notes)
+
+
+def drop_bodies(site: Site, message_id: str) -> None:
+    """Take a message's bytes out of its day's file, as retention does."""
+    day, _, number = message_id.partition("-")
+    file = site.folder / f"data/messages/{day[:4]}-{day[4:6]}-{day[6:]}.db"
+    with closing(open_writer(file)) as connection:
+        connection.execute("DELETE FROM bodies WHERE id >> ? = ?", (K_BITS, int(number)))
+
+
+@pytest.mark.parametrize("how", ["sent", "received"])
+def test_a_replay_says_before_it_is_done_what_it_cannot_send(site: Site, how: str) -> None:
+    """If this failed, a consent would be asked for more than there is, and the rest told after."""
+    site.start()
+    site.send(adt("C1", "7"), adt("C2", "8"), adt("C3", "9").replace(b"PV1|1|I", b"PV1|1|O"))
+    site.wait(lambda: len(site.receiver.got) == 2 and not site.outbound()["pending"])
+    third, second, first = (item["message_id"] for item in site.json("messages")["items"])
+    assert site.stop() == 0
+    drop_bodies(site, first)
+    site.restart()
+    words = ("replay", "--inbound", "his", "--as", how)
+    code, _, err = site.run(*words, "--dry-run")
+    assert (code, f"not {first}: " in err, "no longer kept" in err) == (1, True, True)
+    code, _, err = site.run(*words, "--reason", "lost", "--yes", "3")
+    assert (code, "--yes 3, but this would replay 1" in err) == (1, True)
+    assert f"not {first}: RUN-002 its bytes are no longer kept" in err
+    nothing = "no stored output can be" if how == "sent" else "make nothing of it (all: when is not"
+    assert (f"not {third}: " in err, nothing in err) == (True, True)
+    assert len(site.json("messages")["items"]) == 3
+    told = site.json(*words, "--reason", "lost", "--yes", "1")
+    assert (told["done"], told["failed"]) == (1, [])
+    assert site.json("show", told["created"][0])["replay_of"] == second
