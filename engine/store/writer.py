@@ -139,6 +139,13 @@ class Writer:
         self._queue.put(None)
 
     def _run(self) -> None:
+        try:
+            self._work()
+        except Exception as error:  # noqa: BLE001 - a thread has nobody above who could handle it
+            # Died in silence it would leave an engine that listens and answers nobody.
+            self._fence(error)
+
+    def _work(self) -> None:
         while True:
             idle = not self._more and not self._long
             batch: list[_Entry] = []

@@ -271,3 +271,19 @@ def test_a_long_write_that_cannot_begin_is_told(loop: Loop) -> None:
     assert isinstance(told[1], Accepted)
     assert not loop.fences
     assert writer.stop()
+
+
+def test_a_thread_that_fails_by_itself_fences(store: SlowStore, loop: Loop) -> None:
+    """If this failed, the engine would listen on while nothing is stored or answered any more."""
+    fences: list[Exception] = []
+
+    def fail(store: Store) -> Any:
+        raise SystemError
+
+    writer = Writer(store, deliver=loop.calls.put, on_fence=fences.append)
+    writer._do = fail  # type: ignore[assignment,method-assign]
+    writer.start()
+    writer.submit(arrival(1), lambda answer: None)
+    loop.run_until(lambda: bool(fences))
+    assert isinstance(fences[0], Fenced)
+    assert writer.stop()
