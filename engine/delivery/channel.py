@@ -106,7 +106,7 @@ class OutboundChannel:
         self._lanes: list[Lane] = []
         self._meeting = Rendezvous(lane_count)
         self._rate = Rate(policy.rate_per_s) if policy.rate_per_s is not None else None
-        self._is_paused = False
+        self._is_paused = self._is_ending = False
         #: keys of what was parked since the last wake. A delivery that was accepted in the same
         #: commit does not know yet that it is held: the store is asked for those.
         self._held_keys: set[bytes] = set()
@@ -175,7 +175,9 @@ class OutboundChannel:
         return self._when_quiet()
 
     def resume(self) -> None:
-        """Go on."""
+        """Go on, unless the end has begun."""
+        if self._is_ending:
+            return
         self._is_paused = False
         for lane in self._lanes:
             lane.resume()
@@ -200,6 +202,7 @@ class OutboundChannel:
         Args:
             within_s: tries that take longer are cut off.
         """
+        self._is_ending = True
         cut_off = self.seams.reactor.callLater(within_s, self._cut_off)
 
         def stopped(_: None) -> None:

@@ -3,7 +3,8 @@ What becomes of a delivery after a try: the reply table, as values; nothing here
 
 Rules of this file: one function per thing that can happen; each takes the delivery, what is
 known about its tries, the channel's policy, the time and the dice, and returns a decision.
-A try whose bytes may have reached the peer without a matching ack leaves `uncertain` behind.
+A try whose bytes may have reached the peer without a matching ack leaves `uncertain` behind, for
+good: that a later try is refused or acked says nothing about the earlier one.
 """
 
 from __future__ import annotations
@@ -94,8 +95,8 @@ def decide_on_ack(
     # What the peer has taken over with a commit ack is never sent again.
     if attempt.is_commit_acked or policy.budget_of(rule).is_spent(count, now - first_at):
         reason = f"the receiver answered {ack.code}{error}, {_times(count)}"
-        return Decision(_parked(attempt, policy, tried, ParkCode.NACK, reason, uncertain=False))
-    return _retry(attempt, policy, tried, tries.nacks, now, dice, uncertain=False, closes=False)
+        return Decision(_parked(attempt, policy, tried, ParkCode.NACK, reason, uncertain=None))
+    return _retry(attempt, policy, tried, tries.nacks, now, dice, uncertain=None, closes=False)
 
 
 def decide_on_garbage(
@@ -157,7 +158,7 @@ def decide_on_written(attempt: Try, now: float) -> Decision:
 def decide_on_unwritable(attempt: Try, what: str, policy: DeliveryPolicy, now: float) -> Decision:
     """Return what it means that a file can never be written: a person is needed."""
     tried = _attempt(attempt, now, AttemptOutcome.REFUSED, what)
-    return Decision(_parked(attempt, policy, tried, ParkCode.FILE, what, uncertain=False))
+    return Decision(_parked(attempt, policy, tried, ParkCode.FILE, what, uncertain=None))
 
 
 def decide_on_late_nack(
@@ -259,7 +260,7 @@ def _parked(
     code: ParkCode,
     reason: str,
     *,
-    uncertain: bool,
+    uncertain: bool | None,
 ) -> Settlement:
     return Settlement(
         attempt.delivery.delivery_id,

@@ -102,7 +102,8 @@ class Exits:
         # Side by side: one receiver that takes its time must not delay the others' change.
         await asyncio.gather(*(self.close(name) for name in (*gone, *changed)))
         for name in changed:
-            await self._open(name, wanted[name])
+            if not self._engine.is_stopping:  # it may have begun meanwhile
+                await self._open(name, wanted[name])
 
     async def _open(self, name: str, model: Outbound) -> None:
         engine = self._engine
@@ -120,6 +121,10 @@ class Exits:
         tokens = await asyncio.to_thread(
             lambda: [engine.store.lane_open(name, lane, lanes) for lane in range(lanes)]
         )
+        if engine.is_stopping:
+            if own is not None:
+                own.end()
+            return
         self.exits[name] = Exit(model, channel, own)
         # Asked now: an operator may have paused it while its predecessor came to an end.
         channel.start(tokens, is_paused=name in engine.paused())

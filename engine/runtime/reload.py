@@ -196,6 +196,8 @@ class Reloads:
 
         async def switch() -> None:
             await engine.exits.apply(configuration)
+            if engine.is_stopping:
+                return  # nothing opens any more
             await engine.doors.apply(configuration, engine.paused)
 
         engine.on_loop(switch)

@@ -562,9 +562,9 @@ def test_a_sender_s_wait_that_ran_out_expires_its_delivery(place: str) -> None:
     assert bench.sent == ([1, 3] if place == "behind" else [1, 2])
 
 
-@pytest.mark.parametrize(("how", "uncertain"), [("timeout", True), ("AE", False)])
+@pytest.mark.parametrize(("how", "uncertain"), [("timeout", True), ("AE", None)])
 def test_what_expires_in_flight_says_whether_the_receiver_may_have_it(
-    how: str, uncertain: bool
+    how: str, uncertain: bool | None
 ) -> None:
     """A try without an answer leaves its mark although no further one follows."""
     bench = Bench().start(due(1))
@@ -624,6 +624,18 @@ def test_stop_waits_for_the_try_and_leaves_no_timer() -> None:
     assert stopped == [None]
     assert bench.sent == [1]
     assert bench.reactor.getDelayedCalls() == []
+
+
+def test_a_channel_that_ends_is_not_resumed() -> None:
+    """If this failed, an operator's resume would start tries that a reload then cuts off."""
+    bench = Bench(lanes=2).start(due(1, keys=(key("\0"),)), due(2, keys=(key("\1"),)))
+    bench.accept(due(3, keys=(key("\0"),)))
+    bench.channel.stop(10.0)
+    bench.channel.resume()
+    bench.senders[0].end("AA")
+    bench.senders[1].end("AA")
+    assert bench.sent == [1, 2]
+    assert bench.state() is LaneState.STOPPED
 
 
 def test_stop_does_not_wait_for_ever_for_a_try() -> None:

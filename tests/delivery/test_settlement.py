@@ -172,7 +172,13 @@ def test_a_reject_parks_at_once(code: str) -> None:
     assert settlement.park.code is ParkCode.NACK
     assert settlement.attempt is not None
     assert settlement.attempt.outcome is AttemptOutcome.NACK
-    assert settlement.uncertain is False
+    assert settlement.uncertain is None
+
+
+@pytest.mark.parametrize("code", ["AE", "AR", "AA"])
+def test_an_answer_to_a_later_try_makes_no_earlier_one_certain(code: str) -> None:
+    """What may have got through without an answer stays flagged, whatever the next try hears."""
+    assert settled(on_ack(code)).uncertain is None
 
 
 @pytest.mark.parametrize(
