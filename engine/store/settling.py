@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from engine.model.errors import MedbusError, NotFound
-from engine.model.records import Settlement
+from engine.model.records import Attempt, Settlement
 from engine.model.states import (
     FINAL_STATES,
     TAKEN_OUT,
@@ -27,6 +27,7 @@ from engine.store.holding import Halt, Keys, Place, split_keys
 from engine.store.ids import K_BITS, K_MASK, parse_delivery_id
 from engine.store.many_rows import ManyRows
 from engine.store.packing import encode, pack
+from engine.store.plain_settling import Delivered, deliver, is_plain
 from engine.store.records import Settled
 from engine.store.tokens import Tokens
 
@@ -139,10 +140,15 @@ class Settling:
     def store(self, settlements: Sequence[Settlement]) -> list[Settled | MedbusError]:
         """Apply all in order; return an answer each."""
         ids = [parse_delivery_id(settlement.delivery_id)[1] for settlement in settlements]
-        rows = read_rows(self._transaction, ids)
+        delivered = self._deliver(dict(zip(ids, settlements, strict=True)), len(ids))
+        others = [number for number in ids if number not in delivered]
+        rows = read_rows(self._transaction, others) if others else {}
         changed: dict[int, DeliveryRow] = {}
         answers: list[Settled | MedbusError] = []
         for number, settlement in zip(ids, settlements, strict=True):
+            if number in delivered:
+                answers.append(Settled(settlement.delivery_id, DeliveryState.DELIVERED, ok=True))
+                continue
             row = rows.get(number)
             if row is None:
                 answers.append(NotFound(f"there is no delivery {settlement.delivery_id}"))
@@ -157,6 +163,16 @@ class Settling:
             _ATTEMPTS.write(self._transaction.connection, self._attempts)
         return answers
 
+    def _deliver(self, settlements: dict[int, Settlement], count: int) -> Delivered:
+        """Settle the plain ones, unless there are two settlements of one delivery."""
+        plain = {number: each for number, each in settlements.items() if is_plain(each)}
+        if not plain or len(settlements) != count:
+            return {}
+        delivered = deliver(self._transaction, self._tokens, plain)
+        for row_id, (number, attempt) in delivered.items():
+            self._add_attempt(row_id, number, attempt)
+        return delivered
+
     # -- one settlement ------------------------------------------------------------------------
 
     def _settle(self, row: DeliveryRow, settlement: Settlement) -> Settled:
@@ -165,10 +181,10 @@ class Settling:
         if before is DeliveryState.PARKED or not is_allowed(before, after) or not is_ours:
             if before in TAKEN_OUT and is_ours:
                 # It was under way when it was taken out: what the other side said is evidence.
-                self._add_attempt(row, settlement)
+                self._note_attempt(row, settlement)
                 row.uncertain = int(settlement.uncertain or row.uncertain)
             return Settled(settlement.delivery_id, before, ok=False)
-        self._add_attempt(row, settlement)
+        self._note_attempt(row, settlement)
         row.state = after
         row.due_at = settlement.due_at
         if settlement.uncertain is not None:
@@ -188,7 +204,7 @@ class Settling:
                 self._let_go(row)
         return Settled(settlement.delivery_id, after, ok=True)
 
-    def _add_attempt(self, row: DeliveryRow, settlement: Settlement) -> None:
+    def _note_attempt(self, row: DeliveryRow, settlement: Settlement) -> None:
         attempt = settlement.attempt
         if attempt is None:
             return
@@ -196,14 +212,17 @@ class Settling:
         row.tries += 1
         if attempt.outcome is not AttemptOutcome.ACKED and not row.first_failure_at:
             row.first_failure_at = attempt.at
+        self._add_attempt(row.id, row.attempts, attempt)
+
+    def _add_attempt(self, row_id: int, number: int, attempt: Attempt) -> None:
         sealed = self._transaction.file.evidence.seal(
             pack(attempt.ack, encode(attempt.detail)),
-            b"v1|attempts|%d|%d|%d" % (row.id >> K_BITS, row.id & K_MASK, row.attempts),
+            b"v1|attempts|%d|%d|%d" % (row_id >> K_BITS, row_id & K_MASK, number),
         )
         self._attempts.append(
             (
-                row.id,
-                row.attempts,
+                row_id,
+                number,
                 attempt.at,
                 attempt.took_s,
                 attempt.outcome.value,
