@@ -6,13 +6,14 @@ Rules of this file: nothing heavy is imported here; `medbus --help` answers with
 
 from __future__ import annotations
 
+import errno
 import importlib
 from collections.abc import Sequence
 
 import click
 
 from engine.cli.settings import ErrorPage, Settings, add_shared_options
-from engine.model.errors import MedbusError
+from engine.model.errors import MedbusError, Usage
 
 #: verb -> (module:attribute, one line of help, heading); the order is the order of `--help`
 COMMANDS: dict[str, tuple[str, str, str]] = {
@@ -105,6 +106,32 @@ class LazyGroup(click.Group):
             return super().invoke(ctx)
         except MedbusError as error:
             raise ErrorPage(error, as_json=ctx.ensure_object(Settings).as_json) from None
+        except click.UsageError as error:
+            if not ctx.ensure_object(Settings).as_json:
+                raise
+            told = Usage(error.format_message(), fix="see `medbus --help` and COMMAND --help")
+            raise ErrorPage(told, as_json=True) from None
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
+            raise
+        except Exception as error:
+            if getattr(error, "errno", 0) == errno.EPIPE:
+                raise  # whoever reads has enough: click ends quietly
+            as_json = ctx.ensure_object(Settings).as_json
+            raise ErrorPage(_tell_unexpected(error), as_json=as_json) from None
+
+
+def _tell_unexpected(error: Exception) -> MedbusError:
+    """Return what the machine or a defect of ours did; a traceback could carry patient data."""
+    if isinstance(error, OSError) and error.strerror:
+        return MedbusError(
+            f"the machine refuses: {error.strerror}",
+            code="RUN-045",
+            where=str(error.filename or ""),
+            fix="see to the disk, the rights or the connection, then try again",
+        )
+    from engine.runtime.logs import describe_exception
+
+    return MedbusError(f"the operation failed: {describe_exception(error)}", code="RUN-024")
 
 
 @click.group(

@@ -48,6 +48,9 @@ def messages(settings: Settings, *, filters: dict[str, str], limit: int, cursor:
         )
         for item in page["items"]
     ]
+    if not rows:
+        click.echo("no message matches", err=True)
+        return
     print_table(
         ("message", "received", "inbound", "type", "control id", "state", "deliveries"), rows
     )

@@ -76,6 +76,7 @@ def add_shared_options(command: click.Command) -> None:
         click.Option(
             ["--json"],
             is_flag=True,
+            is_eager=True,  # a wrong option beside it is told in JSON, too
             expose_value=False,
             callback=_take_json,
             help="Print JSON for programs.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import groupby
 from typing import Any
 
 import click
@@ -10,6 +11,7 @@ from engine.cli.connection import connect
 from engine.cli.output import short_time, show_value
 from engine.cli.settings import Settings, pass_settings, print_json
 from engine.cli.show import print_facts
+from engine.model.counting import count_of
 
 
 @click.command("trace", short_help="What happened to a message, step by step.")
@@ -47,13 +49,27 @@ def trace(settings: Settings, id_: str, *, reason: str) -> None:
         click.echo(f"\n{delivery['delivery_id']} to {delivery['outbound']}: {delivery['state']}")
         if delivery["method"]:
             click.echo(f"  de-identified by {delivery['method']} (profile, version, key id)")
-        for attempt in delivery["attempts"]:
-            click.echo(
-                f"  {short_time(attempt['at'])}  {attempt['outcome']:<9} {attempt['code']:<3}"
-                f" {attempt['took_s'] * 1000:8.1f} ms  {attempt['detail']}".rstrip()
-            )
+        _print_attempts(delivery["attempts"])
     for replay in told["replays"]:
         click.echo(f"\nreplayed as {replay['message_id']} ({replay['replay_as']})")
+
+
+def _print_attempts(attempts: list[dict[str, Any]]) -> None:
+    """Print every try; of many that ended alike only the first and the last."""
+    for _, alike in groupby(attempts, key=lambda a: (a["outcome"], a["code"], a["detail"])):
+        first, *rest = alike
+        _print_attempt(first)
+        if len(rest) > 1:
+            click.echo(f"  {'':19}  and {count_of(len(rest) - 1, 'try', 'tries')} like it, until")
+        if rest:
+            _print_attempt(rest[-1])
+
+
+def _print_attempt(attempt: dict[str, Any]) -> None:
+    click.echo(
+        f"  {short_time(attempt['at'])}  {attempt['outcome']:<9} {attempt['code']:<3}"
+        f" {attempt['took_s'] * 1000:8.1f} ms  {attempt['detail']}".rstrip()
+    )
 
 
 def _print_step(step: dict[str, Any]) -> None:

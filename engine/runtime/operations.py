@@ -9,7 +9,7 @@ what was shown.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from engine.model.errors import Conflict, MedbusError, NotFound, Usage
@@ -19,6 +19,7 @@ from engine.runtime import trace as tracing
 from engine.runtime import why as reasons
 from engine.runtime.bodies import open_body
 from engine.runtime.desk import Desk, new_operation_id
+from engine.runtime.names import demand_known, demand_names
 from engine.runtime.prepared import Prepared, prepare_change, prepare_replay
 from engine.runtime.replay_plan import Choice, plan_replay
 from engine.runtime.replay_preview import preview
@@ -100,6 +101,8 @@ class Operations:
         cursor = str(asked.get("cursor") or "")
         limit = int(asked.get("limit") or 50)
         page = self.desk.store.find_messages(where, limit=limit, cursor=cursor)
+        if not page.items:
+            self._demand_names(where)
         zone = self.desk.configuration.site.timezone
         return {"items": [view_message(m, zone) for m in page.items], "next": page.cursor}
 
@@ -126,14 +129,17 @@ class Operations:
         """Return for each message what became of it for one outbound channel."""
         outbound = str(asked["to"])
         known = {*self.desk.configuration.site.outbound, *self.desk.store.counts().outbounds}
-        _demand_known(outbound, known)
+        demand_known(outbound, known)
         ids = list(asked.get("ids") or ())
         check_ids(ids)
         filters = asked.get("filters") or {}
         where = self._filter(filters)
         # The answer quotes values of the message.
         self.desk.audit(user, "why", " ".join(ids[:20]), detail={"to": outbound})
-        return reasons.why(self.desk, ids, where, outbound, int(asked.get("limit") or 50))
+        told = reasons.why(self.desk, ids, where, outbound, int(asked.get("limit") or 50))
+        if not told["items"]:
+            self._demand_names(where)
+        return told
 
     # -- changing deliveries -------------------------------------------------------------------
 
@@ -150,6 +156,8 @@ class Operations:
             prepared = prepare_change(self.desk, verb, ids, where)
         else:
             raise Usage(f"{verb!r} is nothing to be prepared")
+        if where is not None and not prepared.count and not prepared.left_out:
+            self._demand_names(where)
         prepared.typed = " ".join([*ids, *(f"--{k} {v}" for k, v in filters.items())])
         token = new_operation_id()
         self._prepared[token] = prepared
@@ -201,6 +209,8 @@ class Operations:
         filters = asked.get("filters") or {}
         where = self._filter(filters) if filters or not ids else None
         plan = plan_replay(self.desk, ids, where, self._replay_choice(asked))
+        if where is not None and not plan.message_ids and not plan.left_out:
+            self._demand_names(where)
         self.desk.audit(user, "replay_dry_run", " ".join(ids[:20]), str(asked.get("reason") or ""))
         return preview(self.desk, plan)
 
@@ -351,6 +361,9 @@ class Operations:
         zone = self.desk.configuration.site.timezone
         return parse_filter(filters, now=self.desk.clock.now(), zone=zone)
 
+    def _demand_names(self, where: MessageFilter) -> None:
+        demand_names(where, self.desk.configuration.site, self.desk.store.counts())
+
     def _moment(self, text: str) -> float:
         zone = self.desk.configuration.site.timezone
         return parse_when(text, now=self.desk.clock.now(), zone=zone)
@@ -369,16 +382,8 @@ class Operations:
         if replay_as not in ("sent", "received"):
             raise MedbusError("a replay is --as sent or --as received", code="RUN-008")
         for outbound in outbounds:
-            _demand_known(outbound, self.desk.configuration.site.outbound)
+            demand_known(outbound, self.desk.configuration.site.outbound)
         return Choice(replay_as, outbounds)
-
-
-def _demand_known(outbound: str, known: Collection[str]) -> None:
-    if outbound not in known:
-        raise NotFound(
-            f"there is no outbound channel {outbound!r}",
-            fix=f"there are {', '.join(sorted(known))}",
-        )
 
 
 def _message_id(given: str) -> str:

@@ -74,3 +74,37 @@ def test_wrong_use_exits_with_2(tmp_path: Path) -> None:
     (tmp_path / "medbus.yaml").write_text("site: x\n")
     told = CliRunner().invoke(cli, ["requeue", "--site", str(tmp_path)])
     assert told.exit_code == 2
+
+
+def test_a_full_disk_behind_standard_output_is_one_plain_line(tmp_path: Path) -> None:
+    """If this failed, `medbus schema > file` on a full disk would end in a traceback."""
+    with open("/dev/full", "w") as full:
+        told = subprocess.run(
+            [sys.executable, "-m", "engine.cli.main", "schema"],
+            stdout=full, stderr=subprocess.PIPE, text=True, check=False,
+        )  # fmt: skip
+    assert told.returncode == 1
+    assert told.stderr.startswith("medbus: RUN-045 the machine refuses: No space left on device")
+    assert "Traceback" not in told.stderr
+
+
+def test_a_defect_of_ours_is_told_by_type_and_place_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """If this failed, a traceback could print the values of a patient on a terminal."""
+
+    def fail(*_: object, **__: object) -> None:
+        raise ValueError("CANARYNAME")
+
+    monkeypatch.setattr("engine.cli.status.connect", fail)
+    told = CliRunner().invoke(cli, ["status"])
+    assert told.exit_code == 1
+    assert told.stderr.startswith(
+        "medbus: RUN-024 the operation failed: ValueError at test_main.py"
+    )
+    assert "CANARYNAME" not in told.output
+
+
+def test_a_wrong_option_is_json_where_json_is_asked_for() -> None:
+    """If this failed, a program would have to read the usage text."""
+    for words in (["requeue", "--yes", "x", "--json"], ["--json", "requeu"]):
+        told = CliRunner().invoke(cli, words)
+        assert (told.exit_code, json.loads(told.stderr)["error"]["code"]) == (2, "RUN-008")
