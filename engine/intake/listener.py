@@ -185,9 +185,26 @@ class MllpListener(ServerFactory):
             len(self._connections) < limits.max_connections
             and self._per_host[host] < most
             and self._is_allowed(host)
+            and self._has_room(host)
         ):
             return True
         self.counts.refused_connections += 1
+        return False
+
+    def _has_room(self, host: str) -> bool:
+        # Asked before there is a connection: one that is made and then dropped keeps its file for
+        # a round of the loop, and in a rush a round makes a hundred.
+        is_first = len(self._connections) < _FIRST
+        if leaves_room(Kept.BY_FIRST_SENDERS if is_first else Kept.BY_SENDERS):
+            return True
+        _log.warning(
+            "connection refused",
+            extra={
+                "inbound": self._name,
+                "peer": host,
+                "reason": "too few file descriptors are left",
+            },
+        )
         return False
 
     def is_name_allowed(self, transport: Any) -> bool:
@@ -213,11 +230,6 @@ class MllpListener(ServerFactory):
         self.counts.accepted_connections += 1
         self._connections.add(connection)
         self._per_host[connection.peer.rpartition(":")[0]] += 1
-        is_first = len(self._connections) <= _FIRST
-        kept = Kept.BY_FIRST_SENDERS if is_first else Kept.BY_SENDERS
-        if not leaves_room(connection.transport, kept):
-            self.refuse(connection, "too few file descriptors are left")
-            return
         set_keepalive(connection.transport)
 
     def closed(self, connection: MllpConnection, *, is_tls_failure: bool) -> None:

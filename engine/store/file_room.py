@@ -13,7 +13,6 @@ import errno
 import os
 import resource
 from enum import IntEnum
-from typing import Any
 
 #: the least that is left, and the part of all descriptors that it is where those are few
 _LEAST, _PART = 64, 12
@@ -37,11 +36,10 @@ class NoFileRoom(OSError):
         super().__init__(errno.EMFILE, "too few file descriptors are left; raise the limit")
 
 
-def leaves_room(transport: Any, kept: Kept) -> bool:
-    """Return whether enough descriptors are left beside the one of *transport*."""
-    bottom = getattr(transport, "transport", None) or transport
-    handle = getattr(bottom, "socket", None)
-    return handle is None or _is_low(handle.fileno(), kept)
+def leaves_room(kept: Kept) -> bool:
+    """Return whether enough descriptors are left beside the one opened last."""
+    following = _find_next()
+    return following is not None and _is_low(following - 1, kept)
 
 
 def check_room(descriptor: int | None = None) -> None:
@@ -51,14 +49,18 @@ def check_room(descriptor: int | None = None) -> None:
     Args:
         descriptor: one just opened; None asks for the next one.
     """
-    if descriptor is None:
-        try:
-            descriptor = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
-        except OSError:
-            raise NoFileRoom from None
-        os.close(descriptor)
-    if not _is_low(descriptor, Kept.BY_RECEIVERS):
+    number = _find_next() if descriptor is None else descriptor
+    if number is None or not _is_low(number, Kept.BY_RECEIVERS):
         raise NoFileRoom
+
+
+def _find_next() -> int | None:
+    try:
+        descriptor = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    os.close(descriptor)
+    return descriptor
 
 
 def _is_low(descriptor: int, kept: Kept) -> bool:

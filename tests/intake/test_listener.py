@@ -15,6 +15,7 @@ from engine.intake.budget import Budget
 from engine.intake.connection import MllpConnection, Reply
 from engine.intake.listener import ListenerLimits, MllpListener
 from engine.mllp.frames import encode_frame
+from engine.store.file_room import Kept
 from tests.support.wire import Wire
 
 
@@ -128,6 +129,16 @@ def test_connections_are_capped_in_all_and_per_peer() -> None:
     assert bench.connect("10.0.0.3")[0] is None
     first.connectionLost(Failure(ConnectionDone()))
     assert bench.connect("10.0.0.1")[0] is not None
+    assert bench.listener.counts.refused_connections == 2
+
+
+def test_where_files_run_short_only_the_first_come_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A rush is refused before it is let in: not even for a moment has it the store's files."""
+    monkeypatch.setattr(
+        "engine.intake.listener.leaves_room", lambda kept: kept is Kept.BY_FIRST_SENDERS
+    )
+    bench = Bench()
+    assert [bench.connect()[0] is None for _ in range(4)] == [False, False, True, True]
     assert bench.listener.counts.refused_connections == 2
 
 
