@@ -46,11 +46,11 @@ def test_never_answers(tmp_path: Path) -> None:
     script = after(lambda wire, body, number: None, 1, accept_all)
     with bench(tmp_path, script, connect=IMPATIENT) as it:
         it.send(message(1))
-        first, second = it.receiver.wait_for(2)
-        assert first == second
-        assert it.receiver.connections == 2
+        it.receiver.wait_for(2)
         (delivery,) = it.wait_for_states("delivered")
-        assert delivery["attempts"] == 2
+        came = it.receiver.messages
+        assert set(came) == {message(1)}
+        assert it.receiver.connections == delivery["attempts"] == len(came)
         assert it.attempts(it.first_message_id())[0]["outcome"] == "timeout"
 
 
@@ -125,7 +125,7 @@ def test_ack_of_another_message(tmp_path: Path, wrong: bytes) -> None:
         it.send(message(1))
         it.receiver.wait_for(2)
         (delivery,) = it.wait_for_states("delivered")
-        assert delivery["attempts"] == 2
+        assert delivery["attempts"] == len(it.receiver.messages)
 
 
 @fault(25, "two acks for one message; a late ack", "matched by MSA-2, no shift by one")
@@ -186,8 +186,7 @@ def test_garbage_instead_of_an_ack(tmp_path: Path, garbage: bytes) -> None:
     with bench(tmp_path, script, connect=IMPATIENT) as it:
         before = it.engine.memory_mb()
         it.send(message(1))
-        first, second = it.receiver.wait_for(2)
-        assert first == second
+        assert set(it.receiver.wait_for(2)) == {message(1)}
         it.wait_for_states("delivered")
         assert it.engine.memory_mb() < before + 60
 

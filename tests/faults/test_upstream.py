@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import resource
 import socket
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -84,10 +87,22 @@ def test_untidy_framing(tmp_path: Path, before: bytes, behind: bytes) -> None:
         assert it.receiver.wait_for(2) == [message(1), message(2)]
 
 
+@contextmanager
+def room_for_files(count: int) -> Iterator[None]:
+    """Let this process have *count* open files, which is more than many systems begin with."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if before[0] < count:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (count, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
 @fault(37, "1,000 idle connections", "the cap holds; a connected sender is unaffected")
 def test_many_idle_connections(tmp_path: Path) -> None:
     """A crowd of idle connections does not keep a connected sender from being served."""
-    with bench(tmp_path, mllp_in="max_connections: 100") as it:
+    with bench(tmp_path, mllp_in="max_connections: 100") as it, room_for_files(1500):
         good = Wire.connect(it.port)
         crowd: list[socket.socket] = []
         try:
