@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from engine.delivery.head_tries import HeadTries
 from engine.delivery.lane_seams import (
     FULL_WAIT_S,
     TROUBLE,
@@ -20,11 +21,11 @@ from engine.delivery.lane_seams import (
     LaneSeams,
     LaneState,
     Sender,
-    is_put_off,
 )
 from engine.delivery.policy import DeliveryPolicy
 from engine.delivery.settlement import Decision, decide_before_send, wait_before
-from engine.delivery.tries import NO_TRIES, Tries, Try, tries_of
+from engine.delivery.tries import Tries, Try
+from engine.delivery.unsettled import Unsettled
 from engine.delivery.wait import Wait
 from engine.delivery.window import Window
 from engine.model.errors import Fenced
@@ -71,13 +72,8 @@ class Lane:
         #: how often they did; what was read before says nothing about halts any more
         self._wakes = 0
         self._current: DueDelivery | None = None
-        #: deliveries whose settlement is being committed
-        self._unsettled: dict[str, int] = {}
-        #: a settlement that parks is being committed: what follows may be held
-        self._has_barrier = False
-        #: tries of the head since it was queued
-        self._tries: tuple[str, Tries] = ("", NO_TRIES)
-        self._is_loading_tries = False
+        self._unsettled = Unsettled(seams, self._settled)
+        self._head_tries = HeadTries(seams)
         self._wait = Wait(seams.reactor, sender.probe, lambda: self.advance(is_due=True))
         self._rated = ""
         self._expiring = ""
@@ -100,7 +96,7 @@ class Lane:
         """Look at the queue anew: an operator, a release or a requeue changed it."""
         self._is_halted = False
         self._wakes += 1
-        self._tries = ("", NO_TRIES)
+        self._head_tries.forget()
         self._wait.stop()
         self._is_reset_due = True
         self.advance()
@@ -153,6 +149,7 @@ class Lane:
     def stop(self) -> None:
         """End at once; a try in flight is left uncertain, as after a crash."""
         self._is_stopped = True
+        self._unsettled.stop()
         self._wait.stop()
         self._sender.stop()
         self._current = None
@@ -210,7 +207,7 @@ class Lane:
         if (
             self._current is not None
             or self._wait.is_on
-            or self._has_barrier
+            or self._unsettled.has_barrier
             or self._is_paused
             or self._is_halted
             or self._is_stopped
@@ -238,13 +235,11 @@ class Lane:
         settlement = decide_before_send(head, self.token, policy, now)
         if settlement is not None:
             self._window.pop()
-            self._settle(head, settlement)
+            self._unsettled.add(head, settlement)
             return
-        if self._tries[0] != head.delivery_id:
-            if head.attempts:
-                self._load_tries(head, is_due=is_due)
-                return
-            self._tries = (head.delivery_id, NO_TRIES)
+        if not self._head_tries.are_known(head):
+            self._load_tries(head, is_due=is_due)
+            return
         wait_s = 0.0 if is_due or not head.due_at else wait_before(head, policy, now)
         if wait_s > 0.0:
             self._wait.begin(wait_s)
@@ -257,25 +252,18 @@ class Lane:
                 return
         self._rated = ""
         self._current = head
-        self._sender.send(Try(head, self.token, self._tries[1], now), self._decided)
+        self._sender.send(Try(head, self.token, self._head_tries.tries, now), self._decided)
 
     def _load_tries(self, head: DueDelivery, *, is_due: bool) -> None:
-        """Have earlier attempts read: they count against the budgets after a restart too."""
-        if self._is_loading_tries:
-            return
-        self._is_loading_tries = True
-
-        def got(stored: Any) -> None:
-            self._is_loading_tries = False
+        def got(tries: Tries) -> None:
             first = None if self._is_stopped else self._window.head
             is_first = first is not None and first.delivery_id == head.delivery_id
             if is_first:  # else something older is due meanwhile, whose tries are known
-                known = [] if isinstance(stored, Exception) else stored[-head.attempts :]
-                self._tries = (head.delivery_id, tries_of(each.attempt for each in known))
-                self._wait.is_trouble = self._tries[1].last in TROUBLE
+                self._head_tries.know(head, tries)
+                self._wait.is_trouble = tries.last in TROUBLE
             self.advance(is_due=is_due and is_first)
 
-        self._seams.read(lambda store: store.get_attempts(head.delivery_id), got)
+        self._head_tries.load(head, got)
 
     def _decided(self, decision: Decision) -> None:
         """The try ended: settle it, and see when to go on."""
@@ -290,55 +278,35 @@ class Lane:
         attempt = settlement.attempt
         if settlement.state is DeliveryState.PENDING:
             if attempt is not None:
-                name, tries = self._tries
-                self._tries = (name, tries.plus_stored(attempt))
+                self._head_tries.add(attempt)
                 self._wait.is_trouble = attempt.outcome in TROUBLE
             # Where the queue is read anew, something older may be due: the row says when this is.
             if not (self._is_paused or self._is_reset_due):
                 self._wait.begin(decision.retry_in_s or 0.0)
-            self._settle(current, settlement)
+            self._unsettled.add(current, settlement)
             return
         self._wait.is_trouble = False
         self._window.discard(current.delivery_id)
-        self._settle(current, settlement)
+        self._unsettled.add(current, settlement)
         self.advance()
 
     # -- settling --------------------------------------------------------------------------
 
-    def _settle(self, delivery: DueDelivery, settlement: Settlement) -> None:
-        name = settlement.delivery_id
-        self._unsettled[name] = self._unsettled.get(name, 0) + 1
-        self._has_barrier |= settlement.state is DeliveryState.PARKED
-        self._submit(delivery, settlement)
-
-    def _submit(self, delivery: DueDelivery, settlement: Settlement) -> None:
-        self._seams.submit(settlement, lambda result: self._settled(delivery, settlement, result))
-
     def note(self, delivery: DueDelivery, settlement: Settlement) -> None:
         """Make something durable beside the try: a commit ack, a late refusal."""
+        self._unsettled.submit(delivery, settlement, self._noted)
 
-        def noted(result: Any) -> None:
-            if is_put_off(result) and not self._is_stopped:
-                self._seams.reactor.callLater(FULL_WAIT_S, self.note, delivery, settlement)
-            elif type(result) is Settled and settlement.state is not DeliveryState.PENDING:
-                self._is_halted |= result.halted
-                self._group.settled(delivery, settlement, result)
-
-        self._seams.submit(settlement, noted)
+    def _noted(self, delivery: DueDelivery, settlement: Settlement, result: Any) -> None:
+        is_done = type(result) is Settled and result.ok
+        if is_done and settlement.state is not DeliveryState.PENDING:
+            self._is_halted |= result.halted
+            self._group.settled(delivery, settlement, result)
 
     def _settled(self, delivery: DueDelivery, settlement: Settlement, result: Any) -> None:
-        """Hear from the store: the settlement is durable, or has to wait."""
-        if is_put_off(result) and not self._is_stopped:
-            self._seams.reactor.callLater(FULL_WAIT_S, self._submit, delivery, settlement)
-            return
-        left = self._unsettled.pop(settlement.delivery_id, 1) - 1
-        if left:
-            self._unsettled[settlement.delivery_id] = left
+        """Hear from the store: the settlement is durable, or was not taken."""
         if isinstance(result, Fenced):
             self.stop()
             return
-        if settlement.state is DeliveryState.PARKED:
-            self._has_barrier = False
         if type(result) is not Settled or not result.ok:
             self._not_settled(delivery, result)
         else:
