@@ -256,7 +256,12 @@ class OutboundChannel:
     def settled(self, delivery: DueDelivery, settlement: Settlement, settled: Settled) -> None:
         """Hear of a committed settlement that ended or parked a delivery."""
         self._count(delivery, settlement)
-        if settled.held_keys:
+        if len(settled.held_keys) > len(delivery.order_keys):
+            # Merges wait from now on, maybe some that are in no window yet: no lane may stand at
+            # one of them, or at what waits for it.
+            self.wake()
+            self._held_keys.update(settled.held_keys)
+        elif settled.held_keys:
             self._drop_held(set(settled.held_keys), delivery)
         if len(delivery.order_keys) > 1:
             for index in self._meeting.leave(delivery):

@@ -64,11 +64,17 @@ class _Channel:
         self.drained_to: Place = START
         self.halts: dict[Place, Halt] = {}
 
-    def hold(self, place: Place, keys: Keys) -> None:
-        """Let *place* hold *keys*, and every merge behind it that shares one hold its own."""
-        waiting = [(place, keys)]
+    def hold(self, place: Place, keys: Keys) -> Keys:
+        """
+        Let *place* hold *keys*, and every merge behind it that shares one hold its own.
+
+        Returns:
+            All keys that are held by that: *keys* first.
+        """
+        waiting, found = [(place, keys)], dict.fromkeys(keys)
         while waiting:
             at, held = waiting.pop()
+            found.update(dict.fromkeys(held))
             for key in held:
                 places = self.by_key.setdefault(key, [])
                 if at not in places:
@@ -82,6 +88,7 @@ class _Channel:
                     and not shared.isdisjoint(merge_keys)
                     and merge not in self.by_key.get(merge_keys[0], ())
                 ]
+        return tuple(found)
 
     def derive(self) -> frozenset[bytes]:
         """Work out by_key anew; return the keys whose first holder went or moved back."""
@@ -145,12 +152,12 @@ class Holding:
 
     # -- changes, writer's thread --------------------------------------------------------------
 
-    def add_holder(self, outbound: str, place: Place, keys: Keys) -> None:
-        """A delivery was parked with hold_key."""
+    def add_holder(self, outbound: str, place: Place, keys: Keys) -> Keys:
+        """A delivery was parked with hold_key; return all keys held by that, its own first."""
         with self._lock:
             channel = self._channel(outbound)
             channel.holders[place] = keys
-            channel.hold(place, keys)
+            return channel.hold(place, keys)
 
     def add_merge(self, outbound: str, place: Place, keys: Keys) -> None:
         """A delivery with several keys is owed."""

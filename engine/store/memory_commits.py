@@ -239,7 +239,7 @@ class MemoryCommits(MemoryReads):
                 settlement.delivery_id,
                 after,
                 ok=True,
-                held_keys=delivery.keys if delivery.holding else (),
+                held_keys=self._held_by(delivery) if delivery.holding else (),
                 halted=settlement.on_park == "halt",
             )
         if after in FINAL_STATES:
@@ -248,6 +248,15 @@ class MemoryCommits(MemoryReads):
         return Settled(settlement.delivery_id, after, ok=True)
 
     # -- who is held ---------------------------------------------------------------------------
+
+    def _held_by(self, parked: Delivery) -> tuple[bytes, ...]:
+        """Return the keys held by what was just parked, those of merges that wait for it too."""
+        keys = dict.fromkeys(parked.keys)
+        for one in self._owed(parked.outbound):
+            is_merge = one.at > parked.at and one.state is _PENDING and len(one.keys) > 1
+            if is_merge and not keys.keys().isdisjoint(one.keys):
+                keys.update(dict.fromkeys(one.keys))
+        return tuple(keys)
 
     def _blocked_before(self, outbound: str, at: tuple[int, int]) -> set[bytes]:
         """Return the keys that something before *at* holds."""

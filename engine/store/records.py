@@ -53,8 +53,9 @@ class Settled:
     state: DeliveryState
     #: False: not applied, since the token is stale or someone moved the delivery meanwhile
     ok: bool
-    #: these keys of this outbound channel are held from now on: every lane of it drops what it
-    #: has in memory behind this delivery that shares one, and pages with ``next`` again
+    #: these keys of this outbound channel are held from now on, those of merges that wait now too:
+    #: every lane of it drops what it has in memory behind this delivery that shares one, and pages
+    #: with ``next`` again
     held_keys: tuple[bytes, ...] = ()
     #: on_park halt: the lanes of this delivery stop until it is requeued, released or cancelled
     halted: bool = False

@@ -247,8 +247,7 @@ class Settling:
         was_holding, row.holding = row.holding, 0
         if settlement.on_park == "hold_key" and row.keys:
             row.holding = 1
-            keys = row.keys
-            core.holding.add_holder(outbound, at, keys)
+            keys = core.holding.add_holder(outbound, at, row.keys)
             if not was_holding:
                 self._transaction.undo.append(lambda: core.holding.forget(outbound, at))
             self._transaction.after.append(lambda: self._followers.hold(outbound, at))

@@ -463,6 +463,13 @@ class HoldConformance:
         reader.join(60)
         assert queue == ["wake", "page"]
 
+    def test_a_parked_one_says_which_keys_are_held_through_merges(self, store: Store) -> None:
+        """Lanes must know that others wait, too, though the merge between is in no window."""
+        accept(store, keyed(1, 1), keyed(2, 1, 2), keyed(3, 2, 3), keyed(4, 4, 5))
+        (answer,) = settle(store, refused(f"{DAY}-1.1"))
+        assert answer.held_keys[0] == key(1)
+        assert sorted(answer.held_keys) == sorted(map(key, (1, 2, 3)))
+
     def test_a_held_merge_holds_its_other_keys(self, store: Store) -> None:
         """A merge that waits for one patient is not overtaken by the other's messages."""
         accept(store, keyed(1, 1), keyed(2, 1, 2), keyed(3, 2), keyed(4, 3))
