@@ -2,17 +2,19 @@
 Lanes over a store, with everything that can go wrong, in an order that one number decides.
 
 The world is the store (it survives crashes), the receiver (it never forgets), and one engine at a
-time. Each step is drawn from the seed: a message comes, a batch is committed, a page is read or
-told, the receiver answers somehow, time passes, an operator acts, the engine crashes.
+time. Each step is drawn from the seed: a message comes, a batch is committed, the store does a
+slice of its own work or of an operation, a page is read or told, the receiver answers somehow,
+time passes, an operator acts, the day changes, the engine crashes.
 """
 
 from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from twisted.internet.testing import MemoryReactorClock
@@ -33,12 +35,16 @@ from engine.model.records import Accepted, DueDelivery
 from engine.model.retry import Backoff, RetryBudget
 from engine.model.states import AttemptOutcome, DeliveryState, ParkCode
 from engine.store.ids import K_BITS
-from engine.store.memory_store import MemoryStore
+from engine.store.interface import Store
 from engine.store.operation_records import Operation, OperationItem, OperationVerb
-from engine.store.records import MessageFilter, Settled
-from tests.store.builders import arrival, delivery
+from engine.store.records import Settled
+from tests.store.builders import DAY, NEXT_DAY, arrival, delivery
 from tests.support.lanes import EPOCH, ReactorTime
+from tests.support.simulated_store import InMemory, OnDisk, Row, small_slices
 
+_WAITING = (DeliveryState.PENDING, DeliveryState.HELD)
+_ON_PARKED = ("requeue", "requeue", "rerun", "release", "cancel")
+_ON_WAITING = ("cancel", "expire")
 VERDICTS = {"A": Verdict.ACCEPT, "E": Verdict.ERROR, "R": Verdict.REJECT}
 
 
@@ -59,8 +65,10 @@ class Facts:
     heard: bool = False
     #: tries after which the engine could not know
     unheard: int = 0
-    #: an operator let the followers pass, or moved it
+    #: an operator let the followers pass
     is_out_of_order: bool = False
+    #: an operator put it, or what stands for it, back at its place
+    is_requeued: bool = False
     #: it waited behind a parked one: others of its lane, not of its keys, may have passed
     was_held: bool = False
 
@@ -103,6 +111,8 @@ class Engine:
         #: the loop's queue: answers of commits, pages and wakes come to the lanes in this order
         self.told: list[Callable[[], None]] = []
         self.senders: list[SimulatedSender] = []
+        #: an operation that is under way, slice by slice
+        self.operation: Generator[None, None, Any] | None = None
         #: acked to this engine; its settlement may not be durable yet
         self.acked: set[str] = set()
         self.channel = OutboundChannel(
@@ -150,6 +160,13 @@ class Engine:
         if self.told:
             self.told.pop(0)()
 
+    def turn(self) -> bool:
+        """One slice of an operation, one of the store's own; return whether more waits."""
+        self.ready()
+        if self.operation is not None and next(self.operation, self) is self:
+            self.operation = None
+        return self.world.store.step() or self.operation is not None
+
     def ready(self) -> None:
         """The writer says, before it commits anything else, that the queue was changed."""
         self.world.store.tell_ready(lambda _: self.told.append(self.channel.wake))
@@ -160,9 +177,11 @@ class World:
     """The store, the receiver, the operator, and the seed that moves them."""
 
     seed: int
+    #: where its store lies; None: in memory
+    folder: Path | None = None
     dice: random.Random = field(init=False)
     reactor: MemoryReactorClock = field(init=False)
-    store: MemoryStore = field(init=False)
+    place: InMemory | OnDisk = field(init=False)
     rush: int = field(init=False)
     care: int = field(init=False)
     news: int = field(init=False)
@@ -170,13 +189,23 @@ class World:
     facts: dict[str, Facts] = field(default_factory=dict)
     crashes: int = 0
     steps: Counter[str] = field(default_factory=Counter)
+    #: order keys by message
+    keys: dict[str, tuple[bytes, ...]] = field(default_factory=dict)
+    #: how all deliveries stand
+    rows: dict[str, Row] = field(default_factory=dict)
+    #: messages whose sender was, or would have been, told that they are stored
+    acked: set[str] = field(default_factory=set)
+    #: the store has more to do by itself
+    is_busy: bool = False
+    day: str = DAY
     _numbers: int = 0
     _operations: int = 0
 
     def __post_init__(self) -> None:
         self.dice = dice = random.Random(self.seed)
         self.reactor = MemoryReactorClock()
-        self.store = MemoryStore(now=lambda: EPOCH + self.reactor.seconds())
+        now = lambda: EPOCH + self.reactor.seconds()  # noqa: E731
+        self.place = OnDisk(self.folder, now) if self.folder else InMemory(now)
         self.lanes = dice.choice([1, 1, 2, 3, 4])
         self.policy = DeliveryPolicy(
             backoff=Backoff(0.5, 2.0, 4.0),
@@ -191,7 +220,17 @@ class World:
         self.care = dice.choice([1, 3])
         self.news = dice.choice([1, 2, 6])
         self.haste = dice.choice([8, 14, 24])
+        #: how much the store gets done of what it does by itself; messages before midnight
+        self.slices = dice.choice([1, 4, 12])
+        self.late = dice.choice([5, 30, 1000])
+        #: how often the receiver refuses
+        self.refusals = dice.choice([1, 2, 6])
         self.engine = Engine(self)
+
+    @property
+    def store(self) -> Store:
+        """The store as it is now."""
+        return self.place.store
 
     # -- what can happen -------------------------------------------------------------------
 
@@ -205,7 +244,9 @@ class World:
             (self.engine.tell, self.haste),
             (self.answer, 14),
             (self.time, 4),
+            (self.turn, self.slices),
             (self.operator, self.care),
+            (self.midnight, 1 if self.day == DAY and self._numbers > self.late else 0),
             (self.crash, 1 if self.crashes < 5 else 0),
         ]
         move = self.dice.choices([m for m, _ in moves], [w for _, w in moves])[0]
@@ -222,6 +263,8 @@ class World:
         engine = self.engine
 
         def done(accepted: Any) -> None:
+            if isinstance(accepted, Accepted):
+                self.acked.add(accepted.message_id)
             if isinstance(accepted, Accepted) and engine is self.engine:
                 [state] = accepted.delivery_states
                 self.learn()
@@ -229,7 +272,17 @@ class World:
                 if state is DeliveryState.PENDING:
                     engine.channel.offer([self._due(accepted, new)])
 
-        engine.commits.append((arrival(number, new), done))
+        self.keys[f"{self.day}-{number}"] = keys
+        engine.commits.append((arrival(number, new, day=self.day), done))
+
+    def midnight(self) -> None:
+        """The day changes: what comes from now on lies in another file."""
+        self.day = NEXT_DAY
+
+    def turn(self) -> None:
+        """The store does something by itself, or goes on with an operation."""
+        self.engine.turn()
+        self.learn()
 
     def commit(self) -> None:
         """Some of what waits becomes durable."""
@@ -241,7 +294,8 @@ class World:
         """The receiver answers one of the tries in flight, in one of many ways."""
         busy = [sender for sender in self.engine.senders if sender.attempt is not None]
         if busy:
-            words = ["AA"] * 10 + ["AE", "AR", "timeout", "lost", "refused", "broken"]
+            words = ["AA"] * 10 + ["AE", "timeout", "lost", "refused", "broken"]
+            words += ["AR"] * self.refusals
             self._end(self.dice.choice(busy), self.dice.choice(words))
 
     def time(self) -> None:
@@ -249,26 +303,38 @@ class World:
         self.reactor.advance(self.dice.choice([0.0, 0.3, 1.0, 5.0]))
 
     def operator(self) -> None:
-        """Somebody requeues, releases or cancels something that is parked."""
-        page = self.store.find_deliveries(
-            MessageFilter(states=(DeliveryState.PARKED.value,)), limit=1000
-        )
-        parked = [each.delivery_id for each in page.items if each.state is DeliveryState.PARKED]
-        if not parked:
+        """Somebody acts on something that is parked, now and then on something that waits."""
+        if self.engine.operation is not None:
             return
-        name = self.dice.choice(parked)
-        verb = self.dice.choice(
-            [OperationVerb.REQUEUE, OperationVerb.REQUEUE, OperationVerb.RELEASE,
-             OperationVerb.CANCEL]
-        )  # fmt: skip
+        parked = [n for n, row in self.rows.items() if row.state is DeliveryState.PARKED]
+        waiting = [n for n, row in self.rows.items() if row.state in _WAITING]
+        if waiting and self.dice.random() < 0.1:
+            names, verbs = waiting, _ON_WAITING
+        elif parked:
+            names, verbs = parked, _ON_PARKED
+        else:
+            return
+        chosen = self.dice.sample(names, min(len(names), self.dice.choice([1, 1, 1, 4])))
+        self._begin(self.dice.choice(verbs), sorted(chosen))
+
+    def _begin(self, verb: str, names: list[str]) -> None:
         self._operations += 1
-        self.engine.ready()
-        self.store.apply(
-            Operation(
-                f"op{self._operations}", verb, EPOCH, "test", "simulated", (OperationItem(name),)
+        self.steps[verb] += 1
+        items = []
+        for name in names:
+            self.facts[name].is_out_of_order |= verb == "release"
+            self.facts[name].is_requeued |= verb in ("requeue", "rerun")
+            new = delivery(
+                1, order_keys=self.facts[name].keys, control_id=name, on_park=self.policy.on_park
             )
+            items.append(OperationItem(name, (new,) if verb == "rerun" else None))
+        asked = OperationVerb.REQUEUE if verb == "rerun" else OperationVerb(verb)
+        operation = Operation(
+            f"op{self._operations}", asked, EPOCH, "test", "simulated", tuple(items)
         )
-        self.facts[name].is_out_of_order = True
+        self.engine.ready()
+        self.engine.operation = self.store.begin(operation)
+        self.engine.turn()
         self.learn()
 
     def crash(self) -> None:
@@ -278,7 +344,11 @@ class World:
         for call in self.reactor.getDelayedCalls():
             call.cancel()
         self.learn()
+        if self.engine.operation is not None:
+            self.engine.operation.close()
         self.store.tell_ready(lambda _: None)
+        self.place.crash()
+        self.learn()
         self.engine = Engine(self)
 
     # -- the receiver ----------------------------------------------------------------------
@@ -310,14 +380,32 @@ class World:
     # -- what must hold --------------------------------------------------------------------
 
     def learn(self) -> None:
-        """Note deliveries that have become durable."""
-        for name in [f"20261121-{n}.1" for n in range(1, self._numbers + 1)]:
-            if name not in self.facts and name in self.store._deliveries:
-                row = self.store._deliveries[name]
-                seq = self.store.get_delivery(name).seq
-                self.facts[name] = Facts(name, seq, tuple(row.new.order_keys))
-            if name in self.facts and self.store._deliveries[name].state is DeliveryState.HELD:
-                self.facts[name].was_held = True
+        """Note deliveries that have become durable, and how all of them stand."""
+        self.rows = self.place.rows()
+        for name, row in self.rows.items():
+            facts = self.facts.get(name)
+            if facts is None:
+                message, _, number = name.partition(".")
+                facts = self.facts[name] = Facts(name, row.seq, self.keys[message])
+                if number != "1":
+                    # It stands for others, at their place.
+                    facts.is_requeued = True
+                    facts.is_out_of_order = any(
+                        one.is_out_of_order for one in self.facts.values() if one.seq == row.seq
+                    )
+        if self.policy.on_park == "hold_key":
+            self._learn_who_waits()
+
+    def _learn_who_waits(self) -> None:
+        """A row may say pending still: the store gets to it slice by slice."""
+        held: set[bytes] = set()
+        for facts in sorted(self.facts.values(), key=lambda one: one.seq):
+            row = self.rows[facts.name]
+            waits = row.state in _WAITING and not held.isdisjoint(facts.keys)
+            facts.was_held |= waits or row.state is DeliveryState.HELD
+            came_back = facts.is_requeued and row.state is DeliveryState.PENDING
+            if waits or came_back or _holds(row):
+                held.update(facts.keys)
 
     def check_order(self, engine: Engine, due: DueDelivery) -> None:
         """Raise when *due* goes out although something before it had to go first."""
@@ -326,10 +414,16 @@ class World:
         for other in self.facts.values():
             if other.seq >= due.seq or other.name in engine.acked or other.is_out_of_order:
                 continue
-            state = self.store.get_delivery(other.name).state
+            state = self.rows[other.name].state
             keys = set(other.keys) & set(due.order_keys)
             lanes = {int.from_bytes(key, "big") % self.lanes for key in other.keys} or {0}
-            comes_first = bool(keys) if other.was_held else bool(mine & lanes)
+            if other.is_requeued:
+                # What it held while it was parked still waits for it.
+                comes_first = bool(keys) and self.policy.on_park != "continue"
+            else:
+                # While followers of others are let go slice by slice, those of a lane may pass too.
+                only_keys = other.was_held or (self.folder and self.policy.on_park == "hold_key")
+                comes_first = bool(keys) if only_keys else bool(mine & lanes)
             if state is DeliveryState.PENDING and comes_first and not self._settles(other.name):
                 raise OrderBroken(f"{due.delivery_id} went out before {other.name}")
             holds = state in (DeliveryState.PARKED, DeliveryState.HELD) and bool(keys)
@@ -353,6 +447,7 @@ class World:
                     self._end(sender, "AA")
             self.engine.commit(100)
             self.engine.read()
+            self.is_busy = self.engine.turn()
             self.engine.ready()
             while self.engine.told:
                 self.engine.tell()
@@ -366,7 +461,7 @@ class World:
 
     def _is_quiet(self) -> bool:
         engine = self.engine
-        return not (engine.commits or engine.reads or engine.told) and not any(
+        return not (engine.commits or engine.reads or engine.told or self.is_busy) and not any(
             sender.attempt for sender in engine.senders
         )
 
@@ -374,23 +469,37 @@ class World:
         """Nothing accepted is lost, nothing is stuck, nothing went out twice without a reason."""
         allowed = self.crashes * self.policy.settle_window * self.lanes
         doubled = 0
+        assert self.acked <= {name.partition(".")[0] for name in self.facts}, "some are lost"
         for facts in self.facts.values():
-            stored = self.store.get_delivery(facts.name)
-            assert stored.state is not DeliveryState.PENDING or self._is_behind_a_halt(), (
+            state = self.rows[facts.name].state
+            assert state is not DeliveryState.PENDING or self._is_behind_a_halt(), (
                 f"{facts.name} is still pending"
             )
-            if stored.state is DeliveryState.DELIVERED:
+            assert state is not DeliveryState.HELD or self._is_behind_a_hold(facts), (
+                f"{facts.name} is still held"
+            )
+            if state is DeliveryState.DELIVERED:
                 assert facts.taken >= 1, f"{facts.name} is delivered, the receiver never saw it"
                 assert facts.heard, f"{facts.name} is delivered without an ack"
-            if stored.state is DeliveryState.PARKED:
-                assert stored.park_code in (ParkCode.NACK, ParkCode.TIMEOUT)
-            doubled += max(facts.taken - 1 - facts.unheard, 0) * (not facts.is_out_of_order)
+            if state is DeliveryState.PARKED:
+                code = self.store.get_delivery(facts.name).park_code
+                assert code in (ParkCode.NACK, ParkCode.TIMEOUT)
+            may_repeat = facts.is_out_of_order or facts.is_requeued
+            doubled += max(facts.taken - 1 - facts.unheard, 0) * (not may_repeat)
         assert doubled <= allowed, f"{doubled} sent twice, {allowed} allowed"
-        assert self.store.check_ledger("20261121") == ()
+        assert [one for day in (DAY, NEXT_DAY) for one in self.store.check_ledger(day)] == []
 
     def _is_behind_a_halt(self) -> bool:
         return self.policy.on_park == "halt" and any(
-            self.store.get_delivery(name).state is DeliveryState.PARKED for name in self.facts
+            row.state is DeliveryState.PARKED and not row.is_released for row in self.rows.values()
+        )
+
+    def _is_behind_a_hold(self, facts: Facts) -> bool:
+        return any(
+            row.seq < facts.seq
+            and not set(self.facts[name].keys).isdisjoint(facts.keys)
+            and (row.state is DeliveryState.HELD or _holds(row))
+            for name, row in self.rows.items()
         )
 
     def _due(self, accepted: Accepted, new: Any) -> DueDelivery:
@@ -413,14 +522,27 @@ class World:
         )
 
 
-def simulate(seed: int, steps: int = 400) -> World:
-    """Run one world to its end and check it; raises AssertionError with what went wrong."""
-    world = World(seed)
-    for _ in range(steps):
-        world.step()
-    world.settle_down()
-    world.check_end()
+def simulate(seed: int, folder: Path | None = None, steps: int = 400) -> World:
+    """
+    Run one world to its end and check it; raises AssertionError with what went wrong.
+
+    Args:
+        folder: where a store on disk is to lie; without one the world has the twin in memory.
+    """
+    with small_slices(1 + seed % 3):
+        world = World(seed, folder)
+        try:
+            for _ in range(steps):
+                world.step()
+            world.settle_down()
+            world.check_end()
+        finally:
+            world.place.close()
     return world
+
+
+def _holds(row: Row) -> bool:
+    return row.state is DeliveryState.PARKED and not row.is_released
 
 
 __all__ = ["OrderBroken", "Settled", "World", "simulate"]
