@@ -31,6 +31,8 @@ def view_prune(report: PruneReport) -> View:
     rows = [{"day": day, "action": "bodies deleted", "note": ""} for day in report.bodies]
     rows += [{"day": day, "action": "deleted", "note": ""} for day in report.days]
     rows += [{"day": day, "action": "kept", "note": what} for day, what in report.owing]
+    if report.left and not report.stopped:
+        rows.append({"day": "", "action": "left", "note": f"{report.left} more for later nights"})
     if report.stopped:
         rows.append({"day": "", "action": "stopped", "note": report.stopped})
     return {"items": rows, "next": "", "stopped": report.stopped}

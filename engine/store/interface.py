@@ -181,8 +181,9 @@ class Store(Protocol):
         Remove bodies, then whole days, that are past their time and owe nothing.
 
         Args:
-            clock_is_right: go on although *now* is more than a day from where the last run and
-                the time since then put it; without it such a run stops.
+            clock_is_right: remove all that is past its time, although *now* may be more than a
+                day from where the last run and the time since then put it; without it such a
+                run stops, and any other takes one new day and one that was left before.
         """
         ...
 

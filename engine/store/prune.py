@@ -3,8 +3,8 @@ Removing what is past its time: first the bodies of a day, then the day.
 
 Bodies go by writing the day anew without them and renaming, so that nothing of them is left in
 free pages; then their key is dropped. A day that owes anything is kept, with an alarm. One new
-day per run and stage at most, and none at all when the clock moved more than a day by itself,
-until somebody says that it is right.
+day per run and stage at most, with one of those that were left before, and none at all when the
+clock moved more than a day by itself. Who says that it is right has all removed that is due.
 
 Rules of this file: an intent is noted before a file is touched and taken back at the end, so that
 a crash in between is finished at the next start. Only an intent lets a key be dropped.
@@ -76,7 +76,7 @@ class Pruning:
     def _run(
         self, retention: Retention, now: float, dry_run: bool, clock_is_right: bool
     ) -> Generator[None, None, PruneReport]:
-        plan = self._plan(retention, now)
+        plan = self._plan(retention, now, everything=clock_is_right)
         stopped = "" if clock_is_right else self._clock_moved(now)
         if dry_run:
             return replace(plan, stopped=stopped)
@@ -113,7 +113,7 @@ class Pruning:
 
     # -- planning ------------------------------------------------------------------------------
 
-    def _plan(self, retention: Retention, now: float) -> PruneReport:
+    def _plan(self, retention: Retention, now: float, *, everything: bool) -> PruneReport:
         """Return what a run at *now* would do."""
         days = self._due(retention.metadata_s, now)
         bodies = [
@@ -123,11 +123,21 @@ class Pruning:
         ]
         owing = tuple((day, what) for day in sorted({*days, *bodies}) if (what := self._owed(day)))
         kept = {day for day, _ in owing}
-        return PruneReport(
-            tuple(day for day in bodies if day not in kept)[:1],
-            tuple(day for day in days if day not in kept)[:1],
-            owing,
-        )
+        bodies = [day for day in bodies if day not in kept]
+        days = [day for day in days if day not in kept]
+        due = len(bodies) + len(days)
+        if not everything:
+            bodies = self._choose(bodies, retention.bodies_s)
+            days = self._choose(days, retention.metadata_s)
+        left = due - len(bodies) - len(days)
+        return PruneReport(tuple(bodies), tuple(days), owing, left=left)
+
+    def _choose(self, days: list[str], keep_s: float | None) -> list[str]:
+        """Return one day that is new, and one that was due at the last run: so it catches up."""
+        last = float(self._control.get_setting(_LAST_RUN) or 0)
+        old = [day for day in days if _is_due(day, keep_s, last)]
+        new = [day for day in days if day not in old]
+        return old[:1] + new[:1]
 
     def _clock_moved(self, now: float) -> str:
         if self._last_run is not None:
@@ -141,9 +151,7 @@ class Pruning:
         return f"the clock moved by {moved / 3600:.0f} h since the last run: nothing is removed"
 
     def _due(self, keep_s: float | None, now: float) -> list[str]:
-        if keep_s is None:
-            return []
-        return [day for day in self._core.days if now - _end_of(day) > max(keep_s, _DAY_S)]
+        return [day for day in self._core.days if _is_due(day, keep_s, now)]
 
     def _owed(self, day: str) -> str:
         owed = self._core.depths.owed(day)
@@ -288,6 +296,10 @@ def _copy_table(connection: Connection, table: str) -> Generator[None, None, Non
         )
         at = end
         yield
+
+
+def _is_due(day: str, keep_s: float | None, at: float) -> bool:
+    return keep_s is not None and at - _end_of(day) > max(keep_s, _DAY_S)
 
 
 def _end_of(day: str) -> float:

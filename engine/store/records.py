@@ -302,6 +302,8 @@ class PruneReport:
     owing: tuple[tuple[str, str], ...] = ()
     #: why nothing was done, "" otherwise
     stopped: str = ""
+    #: bodies and days that are past their time too, for later runs
+    left: int = 0
 
 
 @dataclass(frozen=True, slots=True)

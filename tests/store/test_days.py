@@ -10,6 +10,7 @@ import pytest
 
 from engine.model.errors import NotFound
 from engine.store import prune, term_index
+from engine.store.ids import day_after
 from engine.store.records import MessageFilter, Retention
 from engine.store.sqlite import open_reader
 from engine.store.sqlite_store import SqliteStore
@@ -43,6 +44,16 @@ def store(tmp_path: Path) -> Iterator[SqliteStore]:
 def next_day(n: int) -> object:
     """Return a message of the day after."""
     return arrival(n, day=NEXT_DAY, control_id=f"N{n}", received_at=NOON + DAY_S)
+
+
+def fill_days(store: SqliteStore, count: int) -> tuple[str, ...]:
+    """Store one delivered message on each of so many days; return all days, tomorrow's too."""
+    day = DAY
+    for _ in range(count):
+        accept(store, arrival(1, day=day, control_id=day))
+        settle(store, delivered(f"{day}-1.1"))
+        day = day_after(day)
+    return store.ledger_days()
 
 
 def test_tomorrows_file_is_made_ahead(store: SqliteStore) -> None:
@@ -148,7 +159,7 @@ class TestPrune:
         """It reports what would go."""
         accept(store, arrival(1))
         settle(store, delivered(f"{DAY}-1.1"))
-        retention = Retention(metadata_s=DAY_S)
+        retention = Retention(metadata_s=3 * DAY_S)
         assert store.prune(
             retention, now=NOON + 5 * DAY_S, dry_run=True, clock_is_right=True
         ).days == (DAY,)
@@ -171,7 +182,8 @@ class TestPrune:
         reader = Thread(target=read)
         reader.start()
         assert reading.wait(60)
-        report = store.prune(Retention(metadata_s=DAY_S), now=NOON + 5 * DAY_S, clock_is_right=True)
+        retention = Retention(metadata_s=3 * DAY_S)
+        report = store.prune(retention, now=NOON + 5 * DAY_S, clock_is_right=True)
         assert report.days == (DAY,)
         go_on.set()
         reader.join(60)
@@ -193,20 +205,43 @@ class TestPrune:
         assert store.prune(retention, now=NOON + 5 * DAY_S, clock_is_right=True).bodies == ()
         assert store.get_body(f"{DAY}-1")
         reader.close()
-        assert store.prune(retention, now=NOON + 5 * DAY_S + 60, clock_is_right=True).bodies == (
-            DAY,
-        )
+        assert store.prune(retention, now=NOON + 5 * DAY_S, clock_is_right=True).bodies == (DAY,)
 
-    def test_one_day_per_run(self, store: SqliteStore) -> None:
+    def test_one_new_day_per_run(self, store: SqliteStore, tmp_path: Path) -> None:
         """A wrong clock cannot remove more than one day before someone looks."""
-        accept(store, arrival(1))
-        commit(store, next_day(1))
-        settle(store, delivered(f"{DAY}-1.1"), delivered(f"{NEXT_DAY}-1.1"))
-        retention = Retention(metadata_s=DAY_S)
-        assert store.prune(retention, now=NOON + 9 * DAY_S, clock_is_right=True).days == (DAY,)
-        assert store.prune(retention, now=NOON + 9 * DAY_S + 60, clock_is_right=True).days == (
-            NEXT_DAY,
-        )
+        days = fill_days(store, 3)
+        store.prune(Retention(metadata_s=DAY_S), now=NOON + 2 * DAY_S, clock_is_right=True)
+        store.close()
+        again = reopen(tmp_path / "d")
+        later = NOON + 2 * DAY_S + 25 * 3600
+        report = again.prune(Retention(metadata_s=DAY_S), now=later)
+        assert (report.days, report.left) == (days[:1], 1)
+        assert again.prune(Retention(metadata_s=DAY_S), now=later + 60).days == days[1:2]
+        again.close()
+
+    def test_what_is_left_goes_a_day_a_run(self, store: SqliteStore) -> None:
+        """After days of rest, or with a shorter retention, the nightly runs catch up."""
+        days = fill_days(store, 5)
+        long, short = Retention(metadata_s=90 * DAY_S), Retention(metadata_s=DAY_S)
+        for nights in range(1, 7):
+            assert store.prune(long, now=NOON + nights * DAY_S).days == ()
+        told = [store.prune(short, now=NOON + nights * DAY_S) for nights in (6.5, 7.5)]
+        assert [one.days for one in told] == [(days[0], days[4]), (days[1], days[5])]
+        assert [one.left for one in told] == [3, 2]
+
+    def test_who_says_that_the_clock_is_right_has_it_all_done(self, store: SqliteStore) -> None:
+        """The engine was off for weeks: one command, and what it does is shown before."""
+        days = fill_days(store, 4)
+        retention = Retention(bodies_s=20 * DAY_S, metadata_s=22 * DAY_S)
+        now = NOON + 25 * DAY_S
+        stopped = store.prune(retention, now=now)
+        assert (stopped.days, bool(stopped.stopped)) == ((), True)
+        shown = store.prune(retention, now=now, dry_run=True, clock_is_right=True)
+        report = store.prune(retention, now=now, clock_is_right=True)
+        assert report == shown
+        assert (report.days, report.bodies, report.left) == (days[:2], days[2:4], 0)
+        assert store.prune(retention, now=now).days == ()
+        assert store.ledger_days() == days[2:]
 
     def test_a_clock_that_jumped_stops_it(self, store: SqliteStore) -> None:
         """More than a day between two runs without a day passing: nothing is removed, an alarm."""
@@ -224,7 +259,7 @@ class TestPrune:
         shown = store.prune(retention, now=NOON + 9 * DAY_S, dry_run=True)
         assert (shown.days, bool(shown.stopped)) == ((DAY,), True)
         report = store.prune(retention, now=NOON + 9 * DAY_S, clock_is_right=True)
-        assert (report.days, report.stopped) == ((DAY,), "")
+        assert (report.days, report.stopped) == ((DAY, NEXT_DAY), "")
         assert store.alarms() == ()
 
     def test_a_new_store_knows_when_it_was_made(self, store: SqliteStore) -> None:
