@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -49,12 +51,18 @@ def list_(
                 short_time(row["at"]),
                 row["user"],
                 row["verb"],
-                row["subject"],
+                tell_subject(row),
                 row["reason"],
             )
             for row in page["items"]
         ],
     )
+
+
+def tell_subject(row: Mapping[str, Any]) -> str:
+    """Return what a record is about; an action on a selection is about a number of things."""
+    items = row["detail"].get("items", "")
+    return row["subject"] or (count_of(int(items), "item") if items.isdigit() else "")
 
 
 @audit.command("verify")

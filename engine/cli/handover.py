@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from engine.cli.audit import tell_subject
 from engine.cli.connection import connect
 from engine.cli.output import print_table, short_age, short_time
 from engine.cli.settings import Settings, pass_settings, print_json
@@ -53,7 +54,7 @@ def _print(told: dict[str, Any]) -> None:
         for row in told["paused"]
     ])  # fmt: skip
     _section("done", ("at", "user", "verb", "subject", "reason"), [
-        (short_time(row["at"]), row["user"], row["verb"], row["subject"], row["reason"])
+        (short_time(row["at"]), row["user"], row["verb"], tell_subject(row), row["reason"])
         for row in told["actions"]
     ])  # fmt: skip
     print_ledger(told["ledger"])

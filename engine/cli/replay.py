@@ -32,6 +32,9 @@ def replay(
     """
     Deliver messages once more. A replay is a new record, linked to the old one, at the tail.
 
+    With --outbound and without --to it goes to that channel only. What a filter finds as original
+    and as its replays is received once.
+
     --as sent repeats the stored output bytes with the same MSH-10. --as received runs the
     original through today's configuration, with its original id and arrival time.
 

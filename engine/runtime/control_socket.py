@@ -205,7 +205,9 @@ class ControlClient:
         except OSError:
             pass
         raise MedbusError(
-            "the engine went away before it answered", code="RUN-026", fix="see its log"
+            "the engine went away before it answered",
+            code="RUN-026",
+            fix="see its log; an action that was begun goes on at its next start",
         )
 
     def close(self) -> None:

@@ -379,6 +379,14 @@ class Operations:
 
     def _replay_choice(self, asked: Mapping[str, Any]) -> Choice:
         replay_as, outbounds = str(asked.get("as") or ""), tuple(asked.get("to") or ())
+        filters = asked.get("filters") or {}
+        if filters and asked.get("ids"):
+            raise Usage(
+                "a replay is of ids or of what filters find", fix="name receivers with --to"
+            )
+        if not outbounds:
+            # Who looks for what went to lis means lis, and not everybody who got the same message.
+            outbounds = self._filter(filters).outbounds
         if replay_as not in ("sent", "received"):
             raise MedbusError("a replay is --as sent or --as received", code="RUN-008")
         for outbound in outbounds:

@@ -48,6 +48,7 @@ def plan_replay(
     """Return what a replay would be about, and what is left out and why."""
     named = frozenset(given for given in ids if DELIVERY_ID.fullmatch(given))
     made = Plan(choice, only_deliveries=named)
+    originals: set[str] = set()
     for number, found in enumerate(each_message(desk.store, ids, where), 1):
         if number % 100 == 0:
             desk.progress(f"{number:,} looked at")
@@ -55,6 +56,12 @@ def plan_replay(
         if isinstance(found, LeftOut):
             made.left_out.append(found)
             continue
+        if choice.replay_as == "received" and not ids:
+            # A filter finds replays beside their originals, and all would give the same again.
+            original = _find_original(desk, found)
+            if original in originals:
+                continue
+            originals.add(original)
         if found.state is not MessageState.ACCEPTED:
             made.left_out.append(LeftOut(found.message_id, f"it is {found.state}"))
             continue
@@ -68,6 +75,18 @@ def plan_replay(
         made.message_ids.append(found.message_id)
         made.by_outbound.update(kinds)
     return made
+
+
+def _find_original(desk: Desk, message: StoredMessage) -> str:
+    """Return the id of what a message is a replay of, in the end; its own where it is none."""
+    found = message.message_id
+    while message.replay_of:
+        found = message.replay_of
+        try:
+            message = desk.store.get_message(found)
+        except NotFound:
+            break  # pruned
+    return found
 
 
 def _nothing(_: Store) -> None:

@@ -114,3 +114,19 @@ def test_a_replay_says_before_it_is_done_what_it_cannot_send(site: Site, how: st
     told = site.json(*words, "--reason", "lost", "--yes", "1")
     assert (told["done"], told["failed"]) == (1, [])
     assert site.json("show", told["created"][0])["replay_of"] == second
+
+
+def test_a_replay_of_what_filters_find_goes_once_and_to_whom_it_names(site: Site) -> None:
+    """If this failed, a second replay would double, or reach receivers nobody spoke of."""
+    start(site)
+    site.send(adt("C1", "7").replace(b"CANARYNAME^JOHN", b"X^Y|||M"))
+    site.wait(lambda: len(site.receiver.got) == 1 and len(files(site)) == 1)
+    words = ("replay", "--inbound", "his", "--as", "received", "--reason", "lost", "--yes", "1")
+    assert site.run(*words)[0] == 0
+    site.wait(lambda: len(site.receiver.got) == 2 and len(files(site)) == 2)
+    code, out, err = site.run(*words, "--outbound", "archive")
+    assert (code, "lis" in out) == (0, False), err
+    site.wait(lambda: len(files(site)) == 3)
+    assert len(site.receiver.got) == 2
+    code, _, err = site.run("replay", "20261121-1", *words[1:])
+    assert (code, "of ids or of what filters find" in err) == (2, True)
