@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import signal
 import subprocess
@@ -12,13 +13,15 @@ from pathlib import Path
 
 from tests.support.ports import free_port
 from tests.torture.checker import Verdict, check_run
-from tests.torture.engine import Engine, is_listening, torture_site, wait_until
+from tests.torture.engine import WAIT_S, Engine, is_listening, torture_site, wait_until
 
 ROOT = Path(__file__).parents[2]
 #: lanes of the lis plus the one lane of the ward, one send each ahead of its settlement
 DUPLICATES_PER_KILL = 5
 #: how often a kill is followed by another one while it starts
 STARTING_SHARE = 0.5
+#: acks before every second kill, however slow the machine: there must be something to lose
+ACKS_PER_LIFE = 20
 
 
 @dataclass
@@ -66,10 +69,25 @@ def end_peer(peer: subprocess.Popen[bytes]) -> None:
     """Ask it to end; kill it when it does not."""
     peer.send_signal(signal.SIGTERM)
     try:
-        peer.wait(30)
+        peer.wait(WAIT_S)
     except subprocess.TimeoutExpired:
         peer.kill()
         peer.wait()
+
+
+def wait_for_acks(sent: Path, count: int) -> None:
+    """Wait until the sender has noted *count* more positive acks."""
+    wait_until(sent.exists, WAIT_S, "the sender begins")
+    seen = 0
+    with sent.open("rb") as lines:
+        lines.seek(0, os.SEEK_END)
+
+        def are_there() -> bool:
+            nonlocal seen
+            seen += lines.read().count(b'"answer": "AA"')
+            return seen >= count
+
+        wait_until(are_there, 2 * WAIT_S, f"{count} messages are acknowledged")
 
 
 def _kill_while_starting(engine: Engine, dice: random.Random, run: Run) -> None:
@@ -101,13 +119,15 @@ def run_kills(folder: Path, kills: int, seed: int = 1, *, longest_s: float = 1.2
     run = Run()
     try:
         for port in (lis, ward):
-            wait_until(lambda port=port: is_listening(port), 20, f"receiver listens on {port}")
+            wait_until(lambda port=port: is_listening(port), WAIT_S, f"receiver listens on {port}")
         engine.start(inbound)
         sender = start_peer(
             "sender", "--port", str(inbound), "--ledger", str(ledgers["sent"]), "--seed", str(seed)
         )
         try:
             while run.kills < kills:
+                if run.kills % 2:
+                    wait_for_acks(ledgers["sent"], ACKS_PER_LIFE)
                 threading.Event().wait(dice.uniform(0.05, longest_s))
                 engine.kill()
                 run.kills += 1
@@ -116,7 +136,7 @@ def run_kills(folder: Path, kills: int, seed: int = 1, *, longest_s: float = 1.2
             threading.Event().wait(0.5)
         finally:
             end_peer(sender)
-        engine.wait_drained(120)
+        engine.wait_drained(5 * WAIT_S)
         run.verdict = check_run(
             engine,
             ledgers["sent"],
