@@ -33,7 +33,7 @@ from tests.store.test_crashes import ROOT, SETTINGS, reopen
 
 DAY_S = 86_400.0
 LAST_DAY = "20261123"
-WAIT_S = 20.0
+WAIT_S = 60.0
 BODIES_3_DAYS = Retention(bodies_s=3 * DAY_S)
 PRUNE_AT = NOON + 5 * DAY_S
 
