@@ -47,7 +47,7 @@ def format_table(
     """
     Return a table within *width* columns; numbers stand at the right.
 
-    Where it is too wide the last column is wrapped; if that is not enough, the widest is cut.
+    Where it is too wide the columns move together; then the last is wrapped, then the widest cut.
     """
     texts = [[_shown(cell) for cell in row] for row in rows]
     count = len(headings)
@@ -57,10 +57,13 @@ def format_table(
     right = [
         bool(rows) and all(isinstance(row[i], int | float) for row in rows) for i in range(count)
     ]
-    gaps = 2 * (count - 1)
+    gap = 2 if sum(widths) + 2 * (count - 1) <= width else 1
+    gaps = gap * (count - 1)
     while sum(widths) + gaps > width:
         spare = sum(widths) + gaps - width
-        at = count - 1 if widths[-1] > _LEAST_LAST else widths.index(max(widths))
+        at = count - 1
+        if widths[-1] <= _LEAST_LAST and count > 1:
+            at = widths.index(max(widths[:-1]))
         least = _LEAST_LAST if at == count - 1 else _LEAST
         if widths[at] <= least:
             break
@@ -74,7 +77,8 @@ def format_table(
             for c, w, r in zip(firsts, widths[:-1], right[:-1], strict=True)
         ]
         lead = sum(widths[:-1]) + gaps
-        whole = ["  ".join([*shown, pad(lasts[0], widths[-1], right=right[-1])]).rstrip()]
+        end = pad(lasts[0], widths[-1], right=right[-1])
+        whole = [(" " * gap).join([*shown, end]).rstrip()]
         return "\n".join([*whole, *(" " * lead + more for more in lasts[1:])])
 
     return "\n".join([line(headings), *(line(row) for row in texts)])
@@ -109,14 +113,14 @@ def print_table(headings: Sequence[str], rows: Sequence[Sequence[object]]) -> No
     click.echo(format_table(headings, rows, width=width))
 
 
-def print_indented(text: str) -> None:
+def print_indented(text: str, indent: int = 4, *, fg: str | None = None) -> None:
     """Print a sentence below its heading, wrapped on a terminal, in one line for other programs."""
-    if not sys.stdout.isatty():
-        click.echo(f"    {text}")
-        return
-    width = max(shutil.get_terminal_size((WIDTH, 24)).columns, 60)
-    for line in wrap(text, width - 4):
-        click.echo(f"    {line}")
+    lines = [text]
+    if sys.stdout.isatty():
+        width = max(shutil.get_terminal_size((WIDTH, 24)).columns, 60)
+        lines = wrap(text, width - indent)
+    for line in lines:
+        click.secho(" " * indent + line, fg=fg)
 
 
 def short_time(iso: str | None) -> str:

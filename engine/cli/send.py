@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import ssl
 import time
 from collections.abc import Iterator, Sequence
@@ -120,7 +121,8 @@ class _Connection:
         except ssl.SSLError as error:
             sending.answer = f"TLS: {error.reason or type(error).__name__}"
         except OSError as error:
-            sending.answer = f"broken: {type(error).__name__}"
+            told = os.strerror(error.errno) if error.errno else type(error).__name__
+            sending.answer = f"broken: {told}"
         sending.took_s = time.monotonic() - began
         if sending.answer not in (*GOOD, "AE", "AR", "CE", "CR", "none wanted"):
             self.close()

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from engine.cli.connection import connect
-from engine.cli.output import print_table, short_age, short_time
+from engine.cli.output import print_indented, print_table, short_age, short_time
 from engine.cli.settings import Settings, pass_settings, print_json
 
 
@@ -47,7 +47,6 @@ def _print(told: dict[str, Any]) -> None:
             "today",
             "per s",
             "last message",
-            "last error",
         ),
         [
             (
@@ -58,14 +57,14 @@ def _print(told: dict[str, Any]) -> None:
                 row["today_count"],
                 row["rate"],
                 short_time(row["last_message_at"])[5:],
-                row["last_error"],
             )
             for row in told["inbound"]
         ],
     )
+    _print_errors(told["inbound"])
     click.echo()
     print_table(
-        ("outbound", "state", "pending", "parked", "held", "oldest", "per s", "to", "last error"),
+        ("outbound", "state", "pending", "parked", "held", "oldest", "per s", "to"),
         [
             (
                 row["name"],
@@ -76,13 +75,20 @@ def _print(told: dict[str, Any]) -> None:
                 short_age(row["oldest_age_s"]),
                 row["rate"],
                 row["target"],
-                row["last_error"],
             )
             for row in told["outbound"]
         ],
     )
+    _print_errors(told["outbound"])
     print_alarms(told["alarms"])
     print_ledger(told["ledger"])
+
+
+def _print_errors(rows: list[dict[str, Any]]) -> None:
+    """Print what went wrong last in each channel: too long for a column."""
+    for row in rows:
+        if row["last_error"]:
+            print_indented(f"{row['name']}: {row['last_error']}", 2)
 
 
 def print_alarms(alarms: list[dict[str, Any]]) -> None:
@@ -94,7 +100,8 @@ def print_alarms(alarms: list[dict[str, Any]]) -> None:
         about = alarm["about"] or {}
         whom = ", ".join(f"{k} {v}" for k, v in about.items())
         tail = f" ({whom})" if whom else ""
-        click.secho(f"ALARM {alarm['code']} {alarm['subject']}: {alarm['what']}{tail}", fg="red")
+        told = f"ALARM {alarm['code']} {alarm['subject']}: {alarm['what']}{tail}"
+        print_indented(told, 0, fg="red")
 
 
 def print_ledger(ledger: list[dict[str, Any]]) -> None:
@@ -105,7 +112,12 @@ def print_ledger(ledger: list[dict[str, Any]]) -> None:
         "queued": "queued", "filtered": "filtered", "parked": "parked", "deliveries": "made",
         "difference": "diff",
     }  # fmt: skip
+    days = {row["day"] for row in ledger}
+    if len(days) == 1:
+        headings, rows = [f"ledger {days.pop()}"], [[row["inbound"]] for row in ledger]
+    else:
+        headings, rows = ["ledger", "day"], [[row["inbound"], row["day"]] for row in ledger]
     print_table(
-        ("ledger", "day", *names.values()),
-        [(row["inbound"], row["day"], *(row[name] for name in names)) for row in ledger],
+        (*headings, *names.values()),
+        [(*first, *(row[name] for name in names)) for first, row in zip(rows, ledger, strict=True)],
     )
