@@ -92,7 +92,7 @@ def test_demo_shows_messages_flow(demo: Demo) -> None:
     assert "stop: kill" in demo.text()
     status = demo.command("status")
     assert "riverside: running" in status.stdout, status.stdout + status.stderr
-    assert "ADT^A01" in demo.command("messages --limit 20").stdout
+    assert "ADT^A01" in demo.command("messages --limit 1000").stdout
     assert demo.end() == 0
     for name in ("engine", "lis", "ward", "his", "results"):
         with pytest.raises(ProcessLookupError):
