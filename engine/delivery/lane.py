@@ -16,7 +16,6 @@ from typing import Any
 from engine.delivery.head_tries import HeadTries
 from engine.delivery.lane_seams import (
     FULL_WAIT_S,
-    TROUBLE,
     Group,
     LaneSeams,
     LaneState,
@@ -260,7 +259,7 @@ class Lane:
             is_first = first is not None and first.delivery_id == head.delivery_id
             if is_first:  # else something older is due meanwhile, whose tries are known
                 self._head_tries.know(head, tries)
-                self._wait.is_trouble = tries.last in TROUBLE
+                self._wait.learn(tries.last)
             self.advance(is_due=is_due and is_first)
 
         self._head_tries.load(head, got)
@@ -279,13 +278,13 @@ class Lane:
         if settlement.state is DeliveryState.PENDING:
             if attempt is not None:
                 self._head_tries.add(attempt)
-                self._wait.is_trouble = attempt.outcome in TROUBLE
+                self._wait.learn(attempt.outcome)
             # Where the queue is read anew, something older may be due: the row says when this is.
             if not (self._is_paused or self._is_reset_due):
                 self._wait.begin(decision.retry_in_s or 0.0)
             self._unsettled.add(current, settlement)
             return
-        self._wait.is_trouble = False
+        self._wait.learn(None)
         self._window.discard(current.delivery_id)
         self._unsettled.add(current, settlement)
         self.advance()
@@ -352,7 +351,7 @@ class Lane:
     def _ask_again(self) -> None:
         """The store could not be read: look again in a while."""
         if not (self._wait.is_on or self._is_stopped or self._is_paused):
-            self._wait.is_trouble = False
+            self._wait.learn(None)
             self._wait.begin(FULL_WAIT_S)
 
     def _tell_idle(self) -> None:

@@ -1,7 +1,8 @@
 """
 A lane's wait between two tries; where the receiver could not be reached it ends early.
 
-Rules of this file: one wait at a time; a receiver that is away is looked for from time to time.
+Rules of this file: one wait at a time; a receiver that is away is looked for from time to time. One
+that can be reached, but hangs up on what it gets, may have taken it: there the whole wait counts.
 """
 
 from __future__ import annotations
@@ -9,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from engine.delivery.lane_seams import PROBE_EVERY_S
+from engine.delivery.lane_seams import PROBE_EVERY_S, TROUBLE
+from engine.model.states import AttemptOutcome
 
 
 class Wait:
@@ -22,7 +24,7 @@ class Wait:
         over: called at its end, never from within.
     """
 
-    __slots__ = ("_over", "_probe", "_reactor", "_timer", "is_trouble")
+    __slots__ = ("_is_away", "_is_trouble", "_over", "_probe", "_reactor", "_timer")
 
     def __init__(
         self,
@@ -34,18 +36,25 @@ class Wait:
         self._probe = probe
         self._over = over
         self._timer: Any = None
-        #: the receiver could not be reached, or the connection broke: it may end early
-        self.is_trouble = False
+        #: the receiver could not be reached, or the connection broke: it is looked for
+        self._is_trouble = False
+        #: it was found away, so that its coming back is news
+        self._is_away = False
 
     @property
     def is_on(self) -> bool:
         """Return whether the lane waits."""
         return self._timer is not None
 
+    def learn(self, outcome: AttemptOutcome | None) -> None:
+        """Take in how the last try ended; None says nothing against the receiver."""
+        self._is_trouble = outcome in TROUBLE
+        self._is_away = outcome is AttemptOutcome.REFUSED
+
     def begin(self, seconds: float) -> None:
         """Wait, whatever was waited for before."""
         self.stop()
-        step_s = min(seconds, PROBE_EVERY_S) if self.is_trouble else seconds
+        step_s = min(seconds, PROBE_EVERY_S) if self._is_trouble else seconds
         self._timer = self._reactor.callLater(step_s, self._waited, seconds - step_s)
 
     def stop(self) -> None:
@@ -56,9 +65,9 @@ class Wait:
 
     def peer_is_back(self) -> None:
         """End a wait that began because the receiver could not be reached."""
-        if self.is_on and self.is_trouble:
+        if self.is_on and self._is_away:
             self.stop()
-            self.is_trouble = False
+            self.learn(None)
             self._over()
 
     def _waited(self, left_s: float) -> None:
@@ -67,4 +76,10 @@ class Wait:
             self._over()
             return
         self.begin(left_s)
-        self._probe(lambda is_there: self.peer_is_back() if is_there else None)
+        self._probe(self._probed)
+
+    def _probed(self, is_there: bool) -> None:
+        if is_there:
+            self.peer_is_back()
+        elif self._is_trouble:
+            self._is_away = True

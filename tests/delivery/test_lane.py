@@ -22,7 +22,7 @@ from engine.delivery.tries import Try
 from engine.hl7.ack import Ack, AckLevel, Verdict
 from engine.model.errors import Fenced, MedbusError, StoreFull
 from engine.model.records import Attempt, DueDelivery, Park, Settlement
-from engine.model.retry import RetryBudget
+from engine.model.retry import Backoff, RetryBudget
 from engine.model.states import AttemptOutcome, DeliveryState, ParkCode
 from engine.store.records import StoredAttempt
 from tests.support.lanes import EPOCH, QueueStore, due, seams_for
@@ -449,6 +449,24 @@ def test_back_off_ends_early_when_another_lane_gets_through() -> None:
     assert bench.sent == [1, 2]
     bench.channel.connected(1)
     assert bench.sent == [1, 2, 1]
+
+
+def test_a_receiver_that_hangs_up_gets_the_whole_wait() -> None:
+    """If this failed, one that takes each message and hangs up would get it every five seconds."""
+    bench = Bench(backoff=Backoff(40.0, 2.0, 300.0)).start(due(1))
+    bench.senders[0].end("broken")
+    bench.reactor.pump([1.0] * 12)
+    for probe in bench.senders[0].probes:
+        probe(True)
+    assert bench.sent == [1]
+    bench.reactor.pump([1.0] * 30)
+    assert bench.sent == [1, 1]
+    bench.senders[0].end("broken")
+    bench.reactor.pump([1.0] * 6)
+    bench.senders[0].probes[-1](False)
+    bench.reactor.pump([1.0] * 6)
+    bench.senders[0].probes[-1](True)
+    assert bench.sent == [1, 1, 1], "it was away in between"
 
 
 def test_back_off_ends_early_when_a_probe_gets_through() -> None:
