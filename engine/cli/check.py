@@ -46,7 +46,7 @@ def check(ctx: click.Context, settings: Settings, effective: bool) -> None:
         ctx.exit(0)
     reload = _ask_running(settings) if not errors else None
     if settings.as_json:
-        shown: dict[str, object] = {"items": [_as_json(f) for f in findings], "next": None}
+        shown: dict[str, object] = {"items": [_as_json(f) for f in findings], "next": ""}
         print_json({**shown, "reload": reload} if reload is not None else shown)
     else:
         for finding in findings:

@@ -46,7 +46,7 @@ def inspect(settings: Settings, file: Path, charset: str | None) -> None:
         where = f"{file}: {error.where}"
         raise MedbusError(error.what, code=error.code, where=where, fix=error.fix) from None
     if settings.as_json:
-        click.echo(json.dumps({"items": items, "next": None}, ensure_ascii=False))
+        click.echo(json.dumps({"items": items, "next": ""}, ensure_ascii=False))
         return
     for number, item in enumerate(items, 1):
         if len(items) > 1:

@@ -197,7 +197,7 @@ def _as_json(
             }
             for result in results
         ],
-        "next": None,
+        "next": "",
     }
     if measured is not None:
         shown["coverage"] = {

@@ -66,8 +66,8 @@ def find_changes(before: Site, after: Site, owed: Mapping[str, OutboundCounts]) 
     findings += [
         Finding(
             "RUN-038",
-            f"{name} changes its order keys while {counts.pending} are pending"
-            f" and {counts.held} held",
+            f"{name} changes its order keys while it owes"
+            f" {counts.pending:,} pending and {counts.held:,} held",
             "the change waits until these have settled and no parked one holds others up",
             severity=Severity.WARNING,
             loc=("outbound", name, "order_by"),

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from engine.model.counting import count_of
 from engine.model.errors import Conflict, Fenced, MedbusError, NotFound, StoreFull
 from engine.model.states import DeliveryState
 from engine.security.keyring import KeyRing
@@ -302,7 +303,8 @@ class Core:
             f"quarantine {day}",
             StoreAlarm(
                 "STO-002",
-                f"the file of {day} is damaged ({why}) and set aside; {owed} deliveries in it wait",
+                f"the file of {day} is damaged ({why}) and set aside;"
+                f" it owes {count_of(owed, 'delivery', 'deliveries')}",
                 where=str(self.files.path(day)),
                 fix="restore it from a backup and restart",
             ),
