@@ -175,7 +175,7 @@ class Writer:
         Let a few settlements wait a moment for those that other lanes are about to bring.
 
         Else lanes fall into two groups that take turns, and each commit settles but half of them.
-        What comes of a message, an operation or a stop waits for nobody.
+        A message, an operation or a stop ends the wait, at the latest at the next look.
         """
         looks = _LOOKS
         while looks and 0 < len(batch) < self._expected and not (self._put_back or self._stopping):
