@@ -26,6 +26,8 @@ def backup(settings: Settings, folder: Path, *, with_keys: bool) -> None:
     master.key back into data/keys, and start. What the copy still owed is delivered again, each
     delivery flagged uncertain: it may have been delivered since.
 
+    A day that is set aside or missing is named, and not in the copy; the command then ends with 1.
+
     A stop of the engine ends the backup and removes what there is of it. What a kill leaves holds
     a file `unfinished`, and no engine starts on it. Nothing is pruned meanwhile.
 
@@ -45,3 +47,6 @@ def backup(settings: Settings, folder: Path, *, with_keys: bool) -> None:
         click.echo(f"{files}, {told['bytes']:,} bytes in {told['folder']}")
         if not with_keys:
             click.echo("the master key is not in it; keep keys/master.key elsewhere")
+        for what in told["left_out"]:
+            click.echo(f"not in it: {what}", err=True)
+    raise SystemExit(int(bool(told["left_out"])))

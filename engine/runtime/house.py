@@ -12,6 +12,9 @@ from engine.store.interface import PruneReport, Retention
 
 log = logging.getLogger(__name__)
 
+#: alarms of the store about a day that is not there to be copied
+_ABSENT = ("STO-002", "STO-015")
+
 
 def prune(desk: Desk, *, dry_run: bool, clock_is_right: bool = False) -> View:
     """Delete what retention says may go; return what went or would go."""
@@ -66,6 +69,7 @@ def backup(desk: Desk, folder_name: str, *, with_keys: bool) -> View:
         "count": len(files),
         "bytes": sum(path.stat().st_size for path in files),
         "with_keys": with_keys,
+        "left_out": [one.what for one in desk.store.alarms() if one.code in _ABSENT],
     }
 
 

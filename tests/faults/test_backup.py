@@ -147,3 +147,24 @@ def test_a_prune_waits_for_the_backup(tmp_path: Path) -> None:
         command.communicate(timeout=WAIT_S)
         assert command.returncode == 0
         assert it.engine.command("prune").returncode == 0
+
+
+@fault(50, "backup of a store with a damaged day", "made without it; names it and ends with 1")
+def test_a_backup_names_what_it_lacks(tmp_path: Path) -> None:
+    """Nobody learns at the restore that a day which was set aside is in none of the backups."""
+    with shimmed(tmp_path) as (it, shim):
+        assert it.send(message(1)) == "AA"
+        it.engine.wait_drained()
+        assert it.engine.terminate() == 0
+        shim.arm(f"clock - shift {3 * 86_400}")
+        it.start(shim.environ)
+        assert it.send(message(2)) == "AA"
+        it.engine.wait_drained()
+        assert it.engine.terminate() == 0
+        first = min((it.engine.folder / "data" / "messages").glob("*.db"))
+        first.write_bytes(b"no database" * 1000)
+        told = it.engine.command("backup", str(tmp_path / "copy"))
+        assert told.returncode == 1
+        assert "damaged" in told.stderr
+        assert not (tmp_path / "copy" / "messages" / first.name).exists()
+        assert (tmp_path / "copy" / "control.db").exists()
