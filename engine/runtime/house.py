@@ -21,11 +21,18 @@ def prune(desk: Desk, *, dry_run: bool, clock_is_right: bool = False) -> View:
     wanted = desk.configuration.site.retention
     retention = Retention(bodies_s=wanted.bodies, metadata_s=wanted.metadata)
     now = desk.clock.now()
-    report = desk.access.run(
-        lambda store: store.prune_steps(
-            retention, now=now, dry_run=dry_run, clock_is_right=clock_is_right
+    try:
+        report = desk.access.run(
+            lambda store: store.prune_steps(
+                retention, now=now, dry_run=dry_run, clock_is_right=clock_is_right
+            )
         )
-    )
+    except Stopping:
+        raise Stopping(
+            "the engine stops: the prune was ended, and each day is as it was or done",
+            code="RUN-046",
+            fix="prune again for the rest; what is left goes in the next nights by itself",
+        ) from None
     return view_prune(report)
 
 

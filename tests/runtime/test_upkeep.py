@@ -11,7 +11,8 @@ import pytest
 
 from engine.config.load import load_site
 from engine.model.clock import FixedClock
-from engine.model.errors import PutOff
+from engine.model.errors import PutOff, Stopping
+from engine.runtime import house
 from engine.runtime.alarms import AlarmBoard
 from engine.runtime.ids import IdSource
 from engine.runtime.upkeep import Upkeep
@@ -129,6 +130,19 @@ def test_retention_put_off_by_a_backup_is_applied_when_it_has_ended(
     rig.upkeep._prune_at_night()
     rig.upkeep._prune_at_night()
     assert rig.pruned == 3
+
+
+def test_a_prune_ended_by_a_stop_promises_nothing(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If this failed, somebody would wait for a prune to go on at the next start by itself."""
+
+    def stop(_: object) -> None:
+        raise Stopping()
+
+    monkeypatch.setattr(rig.engine.desk.access, "run", stop)
+    with pytest.raises(Stopping, match=r"RUN-046.*prune again"):
+        house.prune(rig.engine.desk, dry_run=False)
 
 
 def test_a_jump_of_the_wall_clock_is_an_alarm_for_an_hour(rig: Rig) -> None:
