@@ -7,6 +7,7 @@ engine was killed, and names the files it was writing.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -35,6 +36,8 @@ class DataLock:
                 fix="stop it first, or use another folder",
             ) from None
         self._files: set[str] = set()
+        #: every file noted since the lock was taken
+        self._touched: set[str] = set()
         #: given back; nothing of the folder may be touched any more
         self.is_released = False
         #: the files that were being written when the last engine was killed
@@ -42,13 +45,14 @@ class DataLock:
         self.was_unclean = self.left_open is not None
 
     def add_file(self, name: str) -> None:
-        """Note that a file is being written; call it before the first write."""
+        """Note that a file is being written; call it before it is opened for that."""
         self._note_files(self._files | {name})
+        self._touched.add(name)
 
     def drop_file(self, name: str) -> None:
         """Note that a file is no longer being written; call it before closing the file."""
         if name in self._files:
-            self._note_files(self._files - {name})
+            self._note_files(self._files - {name}, only_fewer=True)
 
     def forget_files(self) -> None:
         """
@@ -57,7 +61,17 @@ class DataLock:
         Without this a WAL that SQLite removed in order would look like one that was lost.
         """
         if self._files and not self.is_released:
-            self._note_files(set())
+            self._note_files(set(), only_fewer=True)
+
+    def leave(self) -> None:
+        """
+        Opening failed after a kill: keep in the note only what was not touched since.
+
+        The files that were opened are closed in order now, which removes their WAL.
+        """
+        left = set(self.left_open or ())
+        if self._touched:
+            self._note_files(left - self._touched, only_fewer=True)
 
     def release(self, *, clean: bool) -> None:
         """Give the lock back; *clean*: everything was closed in order."""
@@ -67,7 +81,21 @@ class DataLock:
             sync_folder(self._note.parent)
         os.close(self._descriptor)
 
-    def _note_files(self, names: set[str]) -> None:
+    def _note_files(self, names: set[str], *, only_fewer: bool = False) -> None:
+        try:
+            self._write(names)
+        except OSError as error:
+            if not only_fewer or error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            # No room for a new note, and the old one would take a WAL that is removed in order
+            # for a lost one. An empty one needs no room and says that the stop was not clean.
+            with open(self._note, "r+b") as file:
+                file.truncate(0)
+                os.fsync(file.fileno())
+        # Last: what could not be noted is as it was.
+        self._files = names
+
+    def _write(self, names: set[str]) -> None:
         beside = self._note.with_name(_NOTE_FILE + ".writing")
         with open(beside, "w", encoding="utf-8") as file:
             json.dump({"pid": os.getpid(), "files": sorted(names)}, file)
@@ -75,8 +103,6 @@ class DataLock:
             os.fsync(file.fileno())
         os.replace(beside, self._note)
         sync_folder(self._note.parent)
-        # Last: what could not be noted is as it was.
-        self._files = names
 
 
 def is_locked(folder: Path) -> bool:

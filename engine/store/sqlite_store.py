@@ -83,6 +83,7 @@ class SqliteStore:
             self._core = Core(folder, self.keys, self._lock, self._settings)
             refuse_missing_wal(self._core)
             refuse_missing_control(folder, self.keys)
+            self._lock.add_file(CONTROL_NAME)
             self._control = ControlFile(
                 folder,
                 self.keys,
@@ -98,7 +99,6 @@ class SqliteStore:
 
     def _open(self) -> None:
         core, control = self._core, self._control
-        self._lock.add_file(CONTROL_NAME)
         # The first write with fsync, before any listener opens.
         control.put_setting("opened_at", repr(self._settings.now()))
         control.checkpoint()
@@ -246,6 +246,8 @@ class SqliteStore:
 
     def _give_up(self) -> None:
         """Opening failed: give everything back, leaving the note of an unclean stop as it was."""
+        if self._lock.was_unclean:
+            self._lock.leave()
         core = getattr(self, "_core", None)
         if core is not None:
             core.readers.close_all()

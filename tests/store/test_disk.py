@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import sqlite3 as other_sqlite
@@ -17,6 +18,7 @@ import pytest
 from engine.model.errors import Fenced, Locked, MedbusError, Sealed, StoreFull
 from engine.model.records import Accepted
 from engine.security.keyring import KeyRing
+from engine.store.data_lock import DataLock
 from engine.store.records import AuditRecord, MessageFilter
 from engine.store.settings import StoreSettings
 from engine.store.sqlite_store import SqliteStore
@@ -620,4 +622,30 @@ def test_a_backup_that_cannot_be_written_does_not_stop_the_store(
         store.backup(too_long)
     assert isinstance(accept(store, arrival(9))[0], Accepted)
     store.backup(tmp_path / "copy")
+    store.close()
+
+
+@pytest.mark.parametrize("room_for", range(6))
+def test_a_start_that_fails_for_room_leaves_a_store_that_opens(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, room_for: int
+) -> None:
+    """A full disk after a kill never makes the next start take a write-ahead log for lost."""
+    store = SqliteStore(tmp_path / "d", settings=SETTINGS)
+    accept(store, arrival(1), arrival(2, day=NEXT_DAY))
+    shutil.copytree(tmp_path / "d", tmp_path / "killed")
+    store.close()
+    left = [room_for]
+    write = DataLock._write
+
+    def write_if_room(lock: DataLock, names: set[str]) -> None:
+        left[0] -= 1
+        if left[0] < 0:
+            raise OSError(errno.ENOSPC, "no room")
+        write(lock, names)
+
+    with monkeypatch.context() as full, suppress(OSError, MedbusError):
+        full.setattr(DataLock, "_write", write_if_room)
+        SqliteStore(tmp_path / "killed", settings=SETTINGS).close()
+    store = SqliteStore(tmp_path / "killed", settings=SETTINGS)
+    assert due(store) == [*ids(1), *ids(2, day=NEXT_DAY)]
     store.close()
