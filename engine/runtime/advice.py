@@ -30,8 +30,8 @@ _PARKED: dict[str, str] = {
     ParkCode.NO_APPLICATION_ACK: f"{_ASK_FIRST}`medbus requeue {{id}}`",
     ParkCode.NO_ACK_PROMISED: f"{_ASK_FIRST}`medbus requeue {{id}}`; where it never answers,"
     " `ack: none` says so",
-    ParkCode.DAMAGED: "bring the day's file back from a backup, or `medbus requeue {id}` to run"
-    " the route again where the message itself can still be read",
+    ParkCode.DAMAGED: "`medbus requeue {id}` runs the route again where the message itself can"
+    " still be read; where not, read it from a backup or have the sender send it again",
     ParkCode.FILE: f"mend the folder or its rights, {_SAME_BYTES}",
 }
 _AND_OTHERS = "; or `medbus release {id}` to let those pass that are held behind it"

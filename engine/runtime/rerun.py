@@ -13,7 +13,7 @@ from typing import NamedTuple
 from engine.hl7.errors import Hl7Error
 from engine.model.errors import MedbusError
 from engine.model.records import NewDelivery, StoredDelivery, StoredMessage
-from engine.model.states import ParkCode, RouteOutcome
+from engine.model.states import RouteOutcome
 from engine.pipeline.context import Arrived
 from engine.pipeline.route import Routed, drive, run_inbound
 from engine.pipeline.trace import Recorder
@@ -22,9 +22,7 @@ from engine.runtime.configuration import Configuration
 from engine.runtime.desk import Desk
 from engine.runtime.selection import Chosen, LeftOut
 from engine.store.interface import OperationItem
-
-#: parked without bytes that may be sent: only a new run of the route gives some
-NEEDS_RERUN = frozenset({ParkCode.STEP, ParkCode.LEAK, ParkCode.CHARSET})
+from engine.store.records import NEEDS_RERUN
 
 
 class Rerun(NamedTuple):

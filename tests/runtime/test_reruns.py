@@ -84,6 +84,17 @@ def test_a_requeue_that_is_filtered_now_says_so_before_and_afterwards(site: Site
         assert all(note.endswith("its route filters it now: not for us") for note in notes)
 
 
+def damage_body(site: Site, message_id: str, output: int) -> None:
+    """Flip one bit of the received bytes (0) or of an output's, as a bad disk does."""
+    day, _, number = message_id.partition("-")
+    row = int(number) << K_BITS | output
+    file = site.folder / f"data/messages/{day[:4]}-{day[4:6]}-{day[6:]}.db"
+    with closing(open_writer(file)) as connection:
+        (sealed,) = connection.execute("SELECT sealed FROM bodies WHERE id = ?", (row,)).fetchone()
+        flipped = sealed[:-3] + bytes([sealed[-3] ^ 1]) + sealed[-2:]
+        connection.execute("UPDATE bodies SET sealed = ? WHERE id = ?", (flipped, row))
+
+
 def drop_bodies(site: Site, message_id: str) -> None:
     """Take a message's bytes out of its day's file, as retention does."""
     day, _, number = message_id.partition("-")
@@ -130,3 +141,26 @@ def test_a_replay_of_what_filters_find_goes_once_and_to_whom_it_names(site: Site
     assert len(site.receiver.got) == 2
     code, _, err = site.run("replay", "20261121-1", *words[1:])
     assert (code, "of ids or of what filters find" in err) == (2, True)
+
+
+def test_an_output_that_is_damaged_is_made_anew_from_the_message(site: Site) -> None:
+    """If this failed, a delivery whose bytes cannot be opened could never be sent."""
+    site.start()
+    site.run("pause", "lis")
+    site.send(adt("C1", "7"), adt("C2", "8"))
+    second, first = (item["message_id"] for item in site.json("messages")["items"])
+    assert site.stop() == 0
+    damage_body(site, first, 1)
+    damage_body(site, second, 1)
+    damage_body(site, second, 0)
+    site.restart()
+    site.run("resume", "lis")
+    site.wait(lambda: site.outbound()["parked"] == 2)
+    why = site.json("why", first, "--to", "lis")["items"][0]
+    assert "damaged: its stored bytes cannot be opened" in why["why"]
+    assert f"`medbus requeue {first}.1` runs the route again" in why["next_step"]
+    words = ("requeue", "--outbound", "lis", "--reason", "disk mended", "--yes")
+    code, _, err = site.run(*words, "2")
+    assert (code, f"not {second}.1: " in err, "would requeue 1" in err) == (1, True, True)
+    site.run(*words, "1")
+    site.wait(lambda: site.receiver.ids() == ["C1"])
