@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import ssl
 import time
@@ -254,8 +253,11 @@ def send(
     )
     report = _Report(as_json=settings.as_json, quiet=quiet)
     began = time.monotonic()
-    with contextlib.suppress(KeyboardInterrupt):
+    was_stopped = False
+    try:
         asyncio.run(send_all(read_sendings(files, new_ids=new_ids), target, report))
+    except KeyboardInterrupt:
+        was_stopped = True
     took_s = time.monotonic() - began
     if settings.as_json:
         print_json({"items": report.items, "next": ""})
@@ -263,10 +265,11 @@ def send(
         click.echo(
             f"{report.sent_count} sent, {report.bad_count} not accepted, in {took_s:.1f} s"
             f" ({report.sent_count / max(took_s, 1e-9):.0f}/s)"
+            + ("; stopped before the end" if was_stopped else "")
         )
-    if report.sent_count == 0:
+    if report.sent_count == 0 and not was_stopped:
         raise MedbusError("there is no message in these files", code="RUN-021")
-    if report.bad_count:
+    if report.bad_count or was_stopped:
         click.get_current_context().exit(1)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -126,6 +127,18 @@ def test_nobody_listening_is_told_for_each_message(two: Path) -> None:
     code, items = send("127.0.0.1:9", two)
     assert code == 1
     assert {i["answer"] for i in items} == {"broken: Connection refused"}
+
+
+def test_a_send_that_is_interrupted_says_so_and_is_not_fine(two: Path) -> None:
+    """If this failed, a script would take half of a file for all of it."""
+    with listening() as to:
+        words = [*MEDBUS, "send", str(two), "--to", to, "--rate", "0.05"]
+        with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as sending:
+            assert sending.stdout is not None
+            assert "AA" in sending.stdout.readline()
+            sending.send_signal(signal.SIGINT)
+            assert sending.stdout.read().endswith("; stopped before the end\n")
+        assert sending.returncode == 1
 
 
 def test_the_receiver_says_when_its_port_is_taken() -> None:
