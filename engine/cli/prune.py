@@ -10,6 +10,7 @@ from engine.cli.connection import CallVerb, connect
 from engine.cli.output import print_table
 from engine.cli.selection import demand_consent
 from engine.cli.settings import Settings, pass_settings, print_json
+from engine.model.counting import count_of
 
 
 @click.command("prune", short_help="Delete what retention says may go.")
@@ -57,13 +58,15 @@ def prune(
 def _ask(settings: Settings, call: CallVerb, asked: dict[str, Any], yes: int | None) -> None:
     """Show what would go, and have a person consent to it."""
     would = call("prune", {**asked, "dry_run": True})
-    count = sum("deleted" in row["action"] for row in would["items"])
-    if not count:
+    actions = [row["action"] for row in would["items"]]
+    bodies, days = actions.count("bodies deleted"), actions.count("deleted")
+    if not bodies + days:
         return
     if yes is None and not settings.as_json:
         _show(would)
-    counted = "what is stored of 1 day" if count == 1 else f"what is stored of {count} days"
-    demand_consent("delete", count, counted, yes)
+    counted = ((bodies, "the bodies of"), (days, "all of"))
+    what = " and ".join(f"{part} {count_of(n, 'day')}" for n, part in counted if n)
+    demand_consent("delete", bodies + days, what, yes)
 
 
 def _show(told: dict[str, Any]) -> None:
