@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import gc
 
-#: a message makes hundreds of objects and no cycles: look seldom, and seldom at the old ones
+#: a message makes hundreds of objects and few cycles: look seldom, and seldom at the old ones
+#: (for large messages the collector is called by their bytes: engine.intake.budget)
 _THRESHOLDS = (20_000, 20, 50)
 
 
