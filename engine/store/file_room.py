@@ -25,7 +25,7 @@ class Kept(IntEnum):
     BY_FIRST_SENDERS = 1
     #: connections to receivers, files that are delivered, Python workers
     BY_RECEIVERS = 2
-    #: all other connections of senders
+    #: all other connections of senders, and those to the HTTP endpoint
     BY_SENDERS = 3
 
 
@@ -36,10 +36,12 @@ class NoFileRoom(OSError):
         super().__init__(errno.EMFILE, "too few file descriptors are left; raise the limit")
 
 
-def leaves_room(kept: Kept) -> bool:
-    """Return whether enough descriptors are left beside the one opened last."""
-    following = _find_next()
-    return following is not None and _is_low(following - 1, kept)
+def leaves_room(kept: Kept, descriptor: int | None = None) -> bool:
+    """Return whether enough are left beside *descriptor*; None is the one opened last."""
+    if descriptor is None:
+        following = _find_next()
+        descriptor = None if following is None else following - 1
+    return descriptor is not None and _is_low(descriptor, kept)
 
 
 def check_room(descriptor: int | None = None) -> None:

@@ -5,11 +5,38 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Iterator
+from typing import Any
 
 import uvicorn
 from starlette.applications import Starlette
+from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
 from engine.model.errors import MedbusError
+from engine.store.file_room import Kept, leaves_room
+
+#: connections taken in one turn of the loop, before any of them is asked whether there is room
+_BACKLOG = 16
+
+
+# Which class it is, is chosen when it is imported.
+class _Connection(AutoHTTPProtocol):  # type: ignore[misc, valid-type]
+    """A connection that leaves file descriptors to the store."""
+
+    _is_served = False
+
+    def connection_made(self, transport: Any) -> None:
+        """Serve it, or drop it where too few are left."""
+        descriptor: int = transport.get_extra_info("socket").fileno()
+        self._is_served = leaves_room(Kept.BY_SENDERS, descriptor)
+        if self._is_served:
+            super().connection_made(transport)
+        else:
+            transport.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget it, where it was served."""
+        if self._is_served:
+            super().connection_lost(exc)
 
 
 class _Server(uvicorn.Server):
@@ -27,6 +54,8 @@ class HttpServer:
             app,
             host=host,
             port=port,
+            http=_Connection,
+            backlog=_BACKLOG,
             log_config=None,
             access_log=False,
             lifespan="off",

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.bench import Bench, bench, is_closed, message, shimmed, verdict
+from tests.support.ports import free_port
 from tests.torture.engine import WAIT_S, at_most, is_listening, wait_until
 from tests.torture.wire import PeerClosed, Wire
 
@@ -54,6 +55,7 @@ def test_few_file_descriptors(tmp_path: Path) -> None:
 #: outbound channels, far more than there is room for beside what is kept
 CROWD = 200
 CROWD_FILES = 240
+HTTP_FILES = 120
 #: messages to each of them
 MANY = 4
 RECEIVER = (
@@ -96,6 +98,29 @@ def test_more_receivers_than_file_descriptors(tmp_path: Path) -> None:
         assert min(received.values()) >= CROWD
         assert len(list((it.engine.folder / "out" / "all").glob("*.hl7"))) == MANY + 1
     finally:
+        it.close()
+
+
+@fault(13, "connections to /metrics use up the files", "they are dropped; messages go on")
+def test_a_crowd_at_the_http_endpoint(tmp_path: Path) -> None:
+    """Whoever can reach the HTTP endpoint cannot take the files of the store."""
+    it = Bench(tmp_path)
+    limit = (HTTP_FILES, HTTP_FILES)
+    http = free_port()
+    path = it.engine.folder / "medbus.yaml"
+    path.write_text(f'{path.read_text()}http: {{listen: "127.0.0.1:{http}"}}\n')
+    crowd: list[socket.socket] = []
+    try:
+        it.engine.launch(before_exec=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, limit))
+        it.engine.wait_started()
+        crowd += [socket.create_connection(("127.0.0.1", http)) for _ in range(HTTP_FILES)]
+        wait_until(lambda: sum(map(is_closed, crowd)) > 20, WAIT_S, "some are dropped")
+        assert it.send(message(1)) == "AA"
+        assert it.engine.open_files() < HTTP_FILES - 4, "nothing is left to the store"
+        it.engine.wait_drained()
+    finally:
+        for one in crowd:
+            one.close()
         it.close()
 
 
