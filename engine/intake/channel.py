@@ -26,7 +26,7 @@ from engine.model.errors import Fenced, StoreFull
 from engine.model.records import Accepted, Arrival, DueDelivery
 from engine.model.states import DeliveryState, MessageState
 from engine.store.ids import K_BITS
-from engine.store.records import AckGiven, IntakeLoss
+from engine.store.records import AckGiven, IntakeLoss, Noted
 
 if TYPE_CHECKING:
     from engine.intake.listener import ListenerCounts, MllpListener
@@ -369,14 +369,19 @@ class InboundChannel:
         if self.listener is None:
             return
         counts: ListenerCounts = self.listener.counts
-        seen = (counts.discarded_bytes, counts.oversize_frames)
+        seen = (counts.discarded_bytes, counts.oversize_frames + self.counts.not_stored)
         if seen == self._reported:
             return
         discarded, refused = seen[0] - self._reported[0], seen[1] - self._reported[1]
         self._reported = seen
         now = datetime.fromtimestamp(self._seams.clock.now(), self._seams.timezone)
         loss = IntakeLoss(self.name, now.strftime("%Y%m%d"), discarded, refused)
-        self._seams.writer.submit(loss, lambda result: None)
+
+        def noted(result: Any) -> None:
+            if not isinstance(result, Noted):  # no room: it is told again with what comes next
+                self._reported = (self._reported[0] - discarded, self._reported[1] - refused)
+
+        self._seams.writer.submit(loss, noted)
 
     def _stop_loss_timer(self) -> None:
         if self._loss_timer is not None and self._loss_timer.active():
