@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -162,7 +163,7 @@ class Reloads:
             # The new one, too, where it runs already: it must not send what comes to it paused.
             for name in (old, new):
                 engine.on_loop(lambda name=name: engine.exits.close(name))  # type: ignore[misc]
-            desk.access.apply(self._renaming(old, new, user))
+        self._hand_over(changes.renames, user)
         desk.access.write(partial(_carry_pauses, desk.configuration.site, wanted.site))
         desk.access.write(lambda store: store.set_known_outbounds(wanted.site.outbound))
         desk.access.write(lambda store: _note_running(store, wanted.snapshot_id))
@@ -175,7 +176,19 @@ class Reloads:
         self._wanted = wanted
         ordered = desk.configuration.snapshot_id if self.waits_for else ""
         desk.access.write(lambda store: _note_order(store, ordered))
+        if changes.renames:
+            # What was accepted meanwhile went to the old names. It comes first: only once nothing
+            # more can, and all is handed over, the new ones begin to send.
+            engine.on_loop(lambda: engine.doors.apply(running, engine.paused))
+            self._hand_over(changes.renames, user)
         self._put(running)
+
+    def _hand_over(self, renames: Mapping[str, str], user: str) -> None:
+        """Give what channels owe to those that have their place."""
+        counts = self._engine.store.counts().outbounds
+        for old, new in renames.items():
+            if old in counts and counts[old].pending + counts[old].held + counts[old].parked:
+                self._engine.desk.access.apply(self._renaming(old, new, user))
 
     def finish_waiting(self) -> None:
         """Switch to changed order keys once nothing is pending under the old ones."""
