@@ -133,7 +133,13 @@ def test_a_send_that_is_interrupted_says_so_and_is_not_fine(two: Path) -> None:
     """If this failed, a script would take half of a file for all of it."""
     with listening() as to:
         words = [*MEDBUS, "send", str(two), "--to", to, "--rate", "0.05"]
-        with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as sending:
+        # Tests that run in the background of a shell have it ignored, and so would the command.
+        with subprocess.Popen(
+            words,
+            stdout=subprocess.PIPE,
+            text=True,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        ) as sending:
             assert sending.stdout is not None
             assert "AA" in sending.stdout.readline()
             sending.send_signal(signal.SIGINT)
