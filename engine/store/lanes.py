@@ -70,6 +70,7 @@ class Lanes:
         halted = self._core.holding.is_halted(outbound, lane.lane, lane.lanes)
         found: list[DueDelivery] = []
         size = 0
+        is_delayed = False
         cursor = (after.seq, after.place) if after is not None else (0, 0)
         for at, day, row_id, keys in self._heads(outbound, lane.lane, lane.lanes, cursor, n):
             if at[0] > newest or (halted is not None and at > halted):
@@ -77,6 +78,7 @@ class Lanes:
             if len(keys) > 1 and lane.lane not in lanes_of(keys, lane.lanes):
                 continue
             if keys and self._core.holding.delays(outbound, keys, at):
+                is_delayed = True
                 continue
             due = self._load(outbound, day, row_id)
             if due is None:
@@ -87,6 +89,9 @@ class Lanes:
             size += len(due.body)
             if len(found) == n or size > _PAGE_BYTES:
                 break
+        if is_delayed and not found and self._core.holding.draining(outbound):
+            # Not all there is: what a lane was offered would overtake it. The drain's end is told.
+            raise QueueChanged
         if self._core.ready.spoils(outbound, changes, has_cursor=after is not None):
             raise QueueChanged
         return found

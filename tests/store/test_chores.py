@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
+from engine.model.errors import QueueChanged
 from engine.store.sqlite_store import SqliteStore
 from tests.store.builders import (
     DAY,
@@ -64,4 +67,17 @@ def test_who_comes_between_two_slices_of_a_release_is_let_go_too(tmp_path: Path)
     commit(store, keyed(5, 1))
     assert states(store, *ids(4, 5)) == ["pending", "pending"]
     assert due(store) == ids(2, 3, 4, 5)
+    store.close()
+
+
+def test_a_page_emptied_by_a_drain_does_not_say_that_this_was_all(tmp_path: Path) -> None:
+    """If this failed, a lane would send what it was offered before what a drain delays."""
+    store = SqliteStore(tmp_path / "d", settings=SETTINGS)
+    accept(store, arrival(1, delivery(order_keys=(key(1),))))
+    token = store.lane_open("lis", 0, 1)
+    store._core.holding.start_draining("lis", (key(1),))
+    with pytest.raises(QueueChanged):
+        store.next(token, 5)
+    store._core.holding.drained("lis")
+    assert [one.delivery_id for one in store.next(token, 5)] == ids(1)
     store.close()
