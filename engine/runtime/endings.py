@@ -8,6 +8,7 @@ from engine.config.models.site import Site
 from engine.config.models.units import format_duration
 from engine.model.errors import MedbusError
 from engine.model.records import StoredDelivery, StoredMessage
+from engine.model.states import NEGATIVE_ACKS
 from engine.runtime.advice import Told, advise_replay
 from engine.runtime.desk import Desk
 from engine.runtime.pending import tell_last, tell_try
@@ -41,7 +42,7 @@ def tell_expiry(desk: Desk, message: StoredMessage, delivery: StoredDelivery) ->
     else:
         told += f"; {tell_last(delivery.attempts)}: {tell_try(tries[-1])}"
     advice = advise_replay(delivery)
-    if message.ack_code not in ("AA", "CA"):
+    if message.ack_code in NEGATIVE_ACKS:
         advice = f"its sender heard {message.ack_code} and may have sent it again; {advice}"
     return Told(told, advice)
 

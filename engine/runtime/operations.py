@@ -19,7 +19,7 @@ from engine.runtime import trace as tracing
 from engine.runtime import why as reasons
 from engine.runtime.bodies import open_body
 from engine.runtime.desk import Desk, new_operation_id
-from engine.runtime.names import demand_known, demand_names
+from engine.runtime.names import demand_known, demand_names, demand_outbound
 from engine.runtime.prepared import Prepared, prepare_change, prepare_replay
 from engine.runtime.replay_plan import Choice, plan_replay
 from engine.runtime.replay_preview import preview
@@ -128,8 +128,7 @@ class Operations:
     def why(self, user: str, asked: Mapping[str, Any]) -> View:
         """Return for each message what became of it for one outbound channel."""
         outbound = str(asked["to"])
-        known = {*self.desk.configuration.site.outbound, *self.desk.store.counts().outbounds}
-        demand_known(outbound, known)
+        demand_outbound(outbound, self.desk.configuration.site, self.desk.store.counts())
         ids = list(asked.get("ids") or ())
         check_ids(ids)
         filters = asked.get("filters") or {}

@@ -45,7 +45,9 @@ def tell_wait(desk: Desk, delivery: StoredDelivery) -> Told:
             trouble = f"{outbound} is {found['state']}: {found['last_error']}"
             return Told(trouble, _look_at(desk, outbound))
     limited = desk.configuration.site.outbound[outbound].rate is not None
-    return Told("waits for its turn" + (" (the channel has a rate)" if limited else ""))
+    return Told(
+        "waits for its turn, or is being sent" + (" (the channel has a rate)" if limited else "")
+    )
 
 
 def _tell_pause(desk: Desk, switch: Switch) -> str:

@@ -8,22 +8,27 @@ one; a duplicate is answered for the message that it repeats.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from engine.hl7.errors import Hl7Error
 from engine.model.errors import MedbusError, NotFound
 from engine.model.records import RouteResult, StoredDelivery, StoredMessage
-from engine.model.states import DeliveryState, MessageState, RouteOutcome
+from engine.model.states import FINAL_STATES, DeliveryState, MessageState, RouteOutcome
 from engine.pipeline.trace import Decision, Recorder
 from engine.runtime.advice import Told, advise_parked
 from engine.runtime.blockers import tell_hold
 from engine.runtime.desk import Desk
 from engine.runtime.endings import tell_cancel, tell_expiry
+from engine.runtime.names import outbound_names
 from engine.runtime.pending import tell_wait
 from engine.runtime.rerun import run_again
 from engine.runtime.selection import LeftOut, each_message
 from engine.runtime.times import show_at
 from engine.runtime.views import View, note_of, tell_decision, view_message
 from engine.store.interface import MessageFilter
+
+#: a delivery that moves on while it is looked at is looked at again, so often
+_MOST_LOOKS = 3
 
 
 def why(desk: Desk, ids: Sequence[str], where: MessageFilter, outbound: str, limit: int) -> View:
@@ -55,14 +60,15 @@ def why(desk: Desk, ids: Sequence[str], where: MessageFilter, outbound: str, lim
 def tell_why(desk: Desk, message: StoredMessage, outbound: str) -> Told:
     """Return in words where a message went, or what stopped it."""
     if message.state is MessageState.REJECTED:
-        told = f"rejected: {message.reject_reason}"
-        return Told(told, f"its sender heard {message.ack_code} and has to mend it and send again")
+        told, heard = f"rejected: {message.reject_reason}", message.ack_code or "no answer"
+        return Told(told, f"its sender heard {heard} and has to mend it and send again")
     if message.state is MessageState.DUPLICATE:
         return _tell_duplicate(desk, message, outbound)
-    mine = [d for d in message.deliveries if d.outbound == outbound]
+    names = outbound_names(desk.configuration.site, outbound)
+    mine = [d for d in message.deliveries if d.outbound in names]
     if not mine:
-        return _tell_routes(desk, message, outbound)
-    told_all = [(delivery, tell_delivery(desk, message, delivery)) for delivery in mine]
+        return _tell_routes(desk, message, outbound, names)
+    told_all = [_tell_now(desk, message, delivery) for delivery in mine]
     return Told(
         "; ".join(_tell_place(desk, delivery, told.why) for delivery, told in told_all),
         "; ".join(dict.fromkeys(told.next_step for _, told in told_all if told.next_step)),
@@ -75,7 +81,7 @@ def _tell_duplicate(desk: Desk, message: StoredMessage, outbound: str) -> Told:
     try:
         first = tell_why(desk, desk.store.get_message(message.duplicate_of), outbound)
     except NotFound:
-        return Told(f"{told}, which is pruned")
+        return Told(f"{told}, which is not in the store any more")
     return Told(f"{told}; that one: {first.why}", first.next_step)
 
 
@@ -90,11 +96,28 @@ def _tell_place(desk: Desk, delivery: StoredDelivery, why: str) -> str:
 
 def view_explained(desk: Desk, message: StoredMessage) -> View:
     """Return a message whose deliveries say why they are where they are, and the next step."""
+    told_all = [_tell_now(desk, message, delivery) for delivery in message.deliveries]
+    message = replace(message, deliveries=tuple(delivery for delivery, _ in told_all))
     view = view_message(message, desk.configuration.site.timezone)
-    for row, delivery in zip(view["deliveries"], message.deliveries, strict=True):
-        told = tell_delivery(desk, message, delivery)
+    for row, (_, told) in zip(view["deliveries"], told_all, strict=True):
         row["why"], row["next_step"] = told
     return view
+
+
+def _tell_now(
+    desk: Desk, message: StoredMessage, delivery: StoredDelivery
+) -> tuple[StoredDelivery, Told]:
+    """Tell about a delivery as it is now: it may move on while its tries are read."""
+    told = tell_delivery(desk, message, delivery)
+    for _ in range(_MOST_LOOKS):
+        if delivery.state in FINAL_STATES:
+            break
+        now = desk.store.get_delivery(delivery.delivery_id)
+        if now == delivery:
+            break
+        delivery = now
+        told = tell_delivery(desk, message, delivery)
+    return delivery, told
 
 
 def tell_delivery(desk: Desk, message: StoredMessage, delivery: StoredDelivery) -> Told:
@@ -115,22 +138,25 @@ def tell_delivery(desk: Desk, message: StoredMessage, delivery: StoredDelivery) 
     return Told(", ".join(filter(None, (told.why, note))), told.next_step)
 
 
-def _tell_routes(desk: Desk, message: StoredMessage, outbound: str) -> Told:
+def _tell_routes(desk: Desk, message: StoredMessage, outbound: str, names: frozenset[str]) -> Told:
+    """Return what kept a message from having a delivery to an outbound channel at all."""
     try:
         site = desk.configuration_of(message.snapshot_id).site
     except MedbusError:
         site = desk.configuration.site
-    leading = [name for name, route in site.routes.items() if outbound in route.to]
-    decisions = _decisions(desk, message)
-    told = [_tell_result(result, decisions) for result in message.routes if result.route in leading]
+    leading = [name for name, route in site.routes.items() if names.intersection(route.to)]
+    results = [result for result in message.routes if result.route in leading]
+    filtered = [result for result in results if result.outcome is RouteOutcome.FILTERED]
     again = f"`medbus replay {message.message_id} --as received --to {outbound}`"
-    if told:
-        return Told("; ".join(told), f"if it should go there, mend the route, then {again}")
-    if message.replay_of:
+    if message.replay_of and len(filtered) < max(len(results), 1):
         return Told(
-            f"a replay of {message.replay_of} that was not for {outbound}",
+            f"a replay of {message.replay_of} that made nothing for {outbound}",
             f"`medbus why {message.replay_of} --to {outbound}`",
         )
+    if results:
+        decisions = _decisions(desk, message)
+        told = [_tell_result(result, outbound, decisions) for result in results]
+        return Told("; ".join(told), f"if it should go there, mend what filters it, then {again}")
     went = ", ".join(dict.fromkeys(d.outbound for d in message.deliveries))
     return Told(
         f"no route from {message.inbound} goes to {outbound}"
@@ -139,12 +165,13 @@ def _tell_routes(desk: Desk, message: StoredMessage, outbound: str) -> Told:
     )
 
 
-def _tell_result(result: RouteResult, decisions: dict[str, Decision]) -> str:
-    reason = result.reason or (result.park.reason if result.park else "")
+def _tell_result(result: RouteResult, outbound: str, decisions: dict[str, Decision]) -> str:
+    if result.outcome is not RouteOutcome.FILTERED:
+        return f"{result.route}: filtered by the steps of {outbound} itself"
+    reason = result.reason
     if result.route in decisions:
         reason = f"when is not met: {tell_decision(decisions[result.route])}"
-    word = "parked" if result.outcome is RouteOutcome.PARKED else "filtered"
-    return f"{result.route}: {word}, {reason}" if reason else f"{result.route}: {word}"
+    return f"{result.route}: filtered, {reason}"
 
 
 def _decisions(desk: Desk, message: StoredMessage) -> dict[str, Decision]:

@@ -2,6 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import UTC
+from types import SimpleNamespace
+from typing import cast
+
+from engine.model.records import StoredDelivery, StoredMessage
+from engine.model.states import DeliveryState, MessageState
+from engine.runtime.desk import Desk
+from engine.runtime.why import tell_why
 from tests.runtime.running import CHANNELS, Site, adt
 
 ONE_LANE = CHANNELS.replace('    order_by: ["PID-3.1", "MRG-1.1"]\n    lanes: 2\n', "")
@@ -100,3 +109,56 @@ def test_no_route_says_where_the_message_went(site: Site) -> None:
     site.send(adt("C1", "7"))
     row = site.json("why", "--control-id", "C1", "--to", "mpi")["items"][0]
     assert row["why"] == "never: filtered, type ADT^A01 is not among ORU"
+
+
+def test_who_was_not_meant_or_filters_by_itself_is_no_filter_of_the_route(site: Site) -> None:
+    """If this failed, a replay to one receiver would read as filtered for all others."""
+    mpi = (
+        '  mpi: {mllp: {connect: "127.0.0.1:LIS_PORT"}, steps: [{filter: x, when: PID-8 == "F"}]}\n'
+    )
+    both = CHANNELS.replace("routes:\n", f"{mpi}routes:\n").replace("to: lis", "to: [lis, mpi]")
+    site.write_channels(both)
+    site.start()
+    site.send(adt("C1", "7").replace(b"^JOHN", b"^JANE|||F"), adt("C2", "8"))
+    second, first = (item["message_id"] for item in site.json("messages")["items"])
+    row = site.json("why", first, "--to", "mpi")["items"][0]
+    assert row["why"] == "all: filtered by the steps of mpi itself"
+    for replay_as in ("sent", "received"):
+        words = ("--as", replay_as, "--to", "lis", "--reason", "lost", "--yes", "1")
+        assert site.run("replay", second, *words)[0] == 0
+        row = site.json("why", "--control-id", "C2", "--to", "mpi")["items"][0]
+        assert row["why"] == f"a replay of {second} that made nothing for mpi"
+        assert row["next_step"] == f"`medbus why {second} --to mpi`"
+
+
+def test_a_renamed_receiver_is_known_by_both_names(site: Site) -> None:
+    """If this failed, `why` would deny what went to the receiver under its name of yesterday."""
+    site.start()
+    site.send(adt("C1", "7"), adt("C2", "8").replace(b"PV1|1|I", b"PV1|1|O"))
+    site.wait(lambda: len(site.receiver.got) == 1)
+    named = CHANNELS.replace("  lis:\n", "  lab:\n    renamed_from: lis\n", 1)
+    site.write_channels(named.replace("to: lis", "to: lab"))
+    assert site.run("reload")[0] == 0
+    for name in ("lis", "lab"):
+        filtered, delivered = site.json("why", "--since", "1h", "--to", name)["items"]
+        assert "by all: delivered" in delivered["why"]
+        assert filtered["why"].startswith("all: filtered, when is not met")
+
+
+def test_what_moves_on_while_it_is_looked_at_is_told_as_it_is_then() -> None:
+    """If this failed, `why` could show a delivery as pending after a last try that was acked."""
+    pending = StoredDelivery(
+        "20261121-1.1", "20261121-1", 1, "his", "all", "gone", DeliveryState.PENDING, 0.0, 0, False
+    )
+    delivered = replace(pending, state=DeliveryState.DELIVERED, attempts=1)
+    message = StoredMessage(
+        "20261121-1", 1, "his", 0.0, MessageState.ACCEPTED, "ADT^A01", "2.5", "C1", "AA", 9, "", "",
+        deliveries=(pending,),
+    )  # fmt: skip
+    site = SimpleNamespace(outbound={}, timezone=UTC)
+    desk = SimpleNamespace(
+        configuration=SimpleNamespace(site=site),
+        store=SimpleNamespace(get_delivery=lambda _: delivered),
+    )
+    told = tell_why(cast(Desk, desk), message, "gone")
+    assert told == ("20261121-1.1 by all: delivered", "")
