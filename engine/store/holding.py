@@ -162,13 +162,7 @@ class Holding:
     def add_merge(self, outbound: str, place: Place, keys: Keys) -> None:
         """A delivery with several keys is owed."""
         with self._lock:
-            channel = self._channel(outbound)
-            channel.merges[place] = keys
-            if self._blocks(channel, keys, place):
-                channel.hold(place, keys)
-            elif not channel.draining.isdisjoint(keys):
-                # It queues up behind the followers of one key.
-                channel.drain(keys)
+            self._add_merge(self._channel(outbound), place, keys)
 
     def drop(self, outbound: str, place: Place) -> frozenset[bytes]:
         """
@@ -185,12 +179,22 @@ class Holding:
             return freed
 
     def forget(self, outbound: str, place: Place) -> None:
-        """Take back what was added for *place*: its transaction was rolled back."""
+        """Take back what was added for a new *place*: its transaction was rolled back."""
         with self._lock:
             channel = self._channels.get(outbound)
             if channel is not None:
                 channel.halts.pop(place, None)
                 channel.drop(place)
+
+    def forget_park(self, outbound: str, place: Place) -> None:
+        """Take back that *place* was parked: it is owed as before, and may be a merge."""
+        with self._lock:
+            channel = self._channel(outbound)
+            merged = channel.merges.get(place)
+            channel.halts.pop(place, None)
+            channel.drop(place)
+            if merged is not None:
+                self._add_merge(channel, place, merged)
 
     def start_draining(self, outbound: str, keys: Iterable[bytes]) -> None:
         """Followers of *keys* are about to be moved (again)."""
@@ -305,6 +309,14 @@ class Holding:
         if channel is None:
             channel = self._channels[outbound] = _Channel()
         return channel
+
+    def _add_merge(self, channel: _Channel, place: Place, keys: Keys) -> None:
+        channel.merges[place] = keys
+        if self._blocks(channel, keys, place):
+            channel.hold(place, keys)
+        elif not channel.draining.isdisjoint(keys):
+            # It queues up behind the followers of one key.
+            channel.drain(keys)
 
     @staticmethod
     def _blocks(

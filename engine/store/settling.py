@@ -249,14 +249,14 @@ class Settling:
             row.holding = 1
             keys = core.holding.add_holder(outbound, at, row.keys)
             if not was_holding:
-                self._transaction.undo.append(lambda: core.holding.forget(outbound, at))
+                self._transaction.undo.append(lambda: core.holding.forget_park(outbound, at))
             self._transaction.after.append(lambda: self._followers.hold(outbound, at))
             return Settled(settlement.delivery_id, row.state, ok=True, held_keys=keys)
         if was_holding or row.multi:
             self._let_go(row)
         if settlement.on_park == "halt":
             core.holding.add_halt(outbound, at, Halt(settlement.delivery_id, row.keys))
-            self._transaction.undo.append(lambda: core.holding.forget(outbound, at))
+            self._transaction.undo.append(lambda: core.holding.forget_park(outbound, at))
             return Settled(settlement.delivery_id, row.state, ok=True, halted=True)
         return Settled(settlement.delivery_id, row.state, ok=True)
 

@@ -56,3 +56,14 @@ def test_the_last_merge_that_goes_takes_its_holds_along() -> None:
     holding.drained(LIS)
     assert not delays(holding, 3, (B,))
     assert delays(holding, 4, (A,))
+
+
+def test_a_merge_whose_parking_was_rolled_back_is_a_merge_as_before() -> None:
+    """If this failed, a patient's later message could overtake a merge after a full disk."""
+    holding = Holding()
+    holding.add_merge(LIS, at(2), (A, B))
+    holding.add_holder(LIS, at(2), (A, B))
+    holding.forget_park(LIS, at(2))
+    assert not holding.holds(LIS)
+    assert holding.add_holder(LIS, at(1), (A,)) == (A, B)
+    assert delays(holding, 3, (B,))
