@@ -103,6 +103,11 @@ class InboundChannel:
         """Return how many messages have been taken and not yet answered by the store."""
         return len(self._queue) + self._in_commit
 
+    @property
+    def has_older(self) -> bool:
+        """Return whether a message that came before the last reload is not submitted yet."""
+        return bool(self._queue) and self._queue[0].acceptance is not self.acceptance
+
     def reconfigure(self, acceptance: Acceptance) -> None:
         """Treat frames from now on under another configuration; earlier ones keep theirs."""
         self.acceptance = acceptance

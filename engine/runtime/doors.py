@@ -7,6 +7,7 @@ an alarm meanwhile; what a door has taken is answered before it closes.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -30,6 +31,8 @@ from engine.runtime.times import show_at
 
 log = logging.getLogger(__name__)
 
+#: seconds between two looks whether a message is still under way
+_LOOK_S = 0.02
 
 #: (inbound, route, received body, answer, facts) -> the answer for the caller
 Respond = Callable[[str, str, bytes, bytes, Facts], bytes | None]
@@ -100,6 +103,18 @@ class Doors:
             door.is_paused = name in paused()
             self.doors[name] = door
             self.open(door)
+
+    async def wait_for_older(self, within_s: float) -> bool:
+        """Wait until nothing is under way that came in before a reload; return whether it is so."""
+        left = within_s
+        while any(door.channel.has_older for door in self.doors.values()):
+            if left == within_s:
+                log.info("waiting", extra={"reason": "messages that came before the reload"})
+            if left <= 0.0:
+                return False
+            left -= _LOOK_S
+            await asyncio.sleep(_LOOK_S)
+        return True
 
     def open(self, door: Door) -> None:
         """Listen, unless paused; trouble is noted."""
@@ -219,6 +234,4 @@ def _reason(error: CannotListenError) -> str:
 
 
 async def _wait(deferred: Any) -> None:
-    import asyncio
-
     await deferred.asFuture(asyncio.get_running_loop())

@@ -7,6 +7,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -36,6 +37,8 @@ log = logging.getLogger(__name__)
 
 #: the store's notes of what runs, what ran before, and whose order keys are kept for what is owed
 _RUNNING, _BEFORE, _ORDER = "snapshot_running", "snapshot_before", "snapshot_order"
+#: how long a rename waits for messages whose steps were begun under the old name
+_OLDER_S = 30.0
 
 
 class Reloads:
@@ -54,7 +57,6 @@ class Reloads:
         snapshot_id = store.put_snapshot(configuration.files, at=engine.clock.now())
         was = store.get_setting(_RUNNING)
         before = (self._site_of(was) if was != snapshot_id else None) or configuration.site
-        _note_running(store, snapshot_id)
         # At every start: another version of medbus may bring another catalogue.
         running = configuration.with_snapshot(snapshot_id)
         for record in method_records(running, at=engine.clock.now(), user="medbus"):
@@ -68,6 +70,8 @@ class Reloads:
         ordered = self._site_of(store.get_setting(_ORDER)) or before
         engine.desk.configuration = self._with_old_order(ordered, running)
         _note_order(store, was if self.waits_for else "")
+        # Last: a start that is cut short is made up for by the next one.
+        _note_running(store, snapshot_id)
 
     def _site_of(self, snapshot_id: str) -> Site | None:
         """Return the site that ran as this snapshot; None where that is not known any more."""
@@ -158,37 +162,64 @@ class Reloads:
         return _told(rows, findings, ok=True, applied=True, snapshot_id=snapshot_id)
 
     def _apply(self, wanted: Configuration, changes: Changes, user: str) -> None:
+        before, waits_for = self._engine.desk.configuration, self.waits_for
+        try:
+            running = self._hand_on(wanted, changes.renames, user)
+        except BaseException:
+            self.waits_for = waits_for
+            with suppress(MedbusError):
+                self._put(before)  # the channels that were to be renamed go on
+            raise
+        self._wanted = wanted
+        self._put(running)
+
+    def _hand_on(
+        self, wanted: Configuration, renames: Mapping[str, str], user: str
+    ) -> Configuration:
+        """Note what is to run, give queues to renamed channels; return what can run now."""
         engine, desk = self._engine, self._engine.desk
-        for old, new in changes.renames.items():
+        before = desk.configuration
+        for old, new in renames.items():
             # The new one, too, where it runs already: it must not send what comes to it paused.
             for name in (old, new):
                 engine.on_loop(lambda name=name: engine.exits.close(name))  # type: ignore[misc]
-        self._hand_over(changes.renames, user)
-        desk.access.write(partial(_carry_pauses, desk.configuration.site, wanted.site))
+        self._hand_over(renames, user)
+        desk.access.write(partial(_carry_pauses, before.site, wanted.site))
         desk.access.write(lambda store: store.set_known_outbounds(wanted.site.outbound))
-        desk.access.write(lambda store: _note_running(store, wanted.snapshot_id))
-        running = self._with_old_order(desk.configuration.site, wanted)
-        if wanted.site.log != desk.configuration.site.log:
+        running = self._with_old_order(before.site, wanted)
+        if wanted.site.log != before.site.log:
             wanted_log = wanted.site.log
             start_logging(
                 level=wanted_log.level, format_name=wanted_log.format, zone=wanted.site.timezone
             )
-        self._wanted = wanted
-        ordered = desk.configuration.snapshot_id if self.waits_for else ""
+        ordered = before.snapshot_id if self.waits_for else ""
         desk.access.write(lambda store: _note_order(store, ordered))
-        if changes.renames:
+        if renames:
             # What was accepted meanwhile went to the old names. It comes first: only once nothing
             # more can, and all is handed over, the new ones begin to send.
-            engine.on_loop(lambda: engine.doors.apply(running, engine.paused))
-            self._hand_over(changes.renames, user)
-        self._put(running)
+            engine.on_loop(lambda: self._route_anew(running))
+            self._hand_over(renames, user)
+        # Last: a reload that is cut short is made up for by the next start.
+        desk.access.write(lambda store: _note_running(store, wanted.snapshot_id))
+        return running
+
+    async def _route_anew(self, running: Configuration) -> None:
+        """Have the inbound channels take *running*, and wait for what came under another."""
+        engine = self._engine
+        if engine.is_stopping:
+            return  # nothing opens any more
+        await engine.doors.apply(running, engine.paused)
+        if not await engine.doors.wait_for_older(_OLDER_S):
+            log.warning("did not end in time", extra={"subject": "senders", "limit": _OLDER_S})
 
     def _hand_over(self, renames: Mapping[str, str], user: str) -> None:
         """Give what channels owe to those that have their place."""
-        counts = self._engine.store.counts().outbounds
+        access = self._engine.desk.access
+        # By the writer: what was submitted before is committed, and counted.
+        counts = access.write(lambda store: store.counts().outbounds)
         for old, new in renames.items():
             if old in counts and counts[old].pending + counts[old].held + counts[old].parked:
-                self._engine.desk.access.apply(self._renaming(old, new, user))
+                access.apply(self._renaming(old, new, user))
 
     def finish_waiting(self) -> None:
         """Switch to changed order keys once nothing is pending under the old ones."""
