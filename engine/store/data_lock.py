@@ -36,7 +36,7 @@ class DataLock:
                 fix="stop it first, or use another folder",
             ) from None
         self._files: set[str] = set()
-        #: every file noted since the lock was taken
+        #: every file that was about to be opened since the lock was taken
         self._touched: set[str] = set()
         #: given back; nothing of the folder may be touched any more
         self.is_released = False
@@ -44,10 +44,15 @@ class DataLock:
         self.left_open = _read_note(self._note)
         self.was_unclean = self.left_open is not None
 
-    def add_file(self, name: str) -> None:
-        """Note that a file is being written; call it before it is opened for that."""
-        self._note_files(self._files | {name})
-        self._touched.add(name)
+    def opens(self, path: Path) -> None:
+        """Remember that a file is about to be opened for writing."""
+        self._touched.add(path.name)
+
+    def add_file(self, path: Path) -> None:
+        """Note that a file is being written; call it once it is open, before the first write."""
+        # A power cut must not keep the note and lose the name of the WAL that was just made.
+        sync_folder(path.parent)
+        self._note_files(self._files | {path.name})
 
     def drop_file(self, name: str) -> None:
         """Note that a file is no longer being written; call it before closing the file."""

@@ -6,7 +6,7 @@ from collections import OrderedDict
 from pathlib import Path
 
 from engine.model.errors import NotFound
-from engine.security.keyring import BODIES, EVIDENCE, KeyRing, sync_folder
+from engine.security.keyring import BODIES, EVIDENCE, KeyRing
 from engine.security.sealing import Sealer
 from engine.store.data_lock import DataLock
 from engine.store.failpoint import Failpoint
@@ -108,15 +108,15 @@ class DayFiles:
             # The keys first: a file without its keys could not take its first message.
             self._keys.make_day(day)
             self._failpoint("rollover")
+        self._lock.opens(path)
         connection = open_writer(path, max_bytes=self._max_bytes)
         try:
             migrate(connection, DAY_MIGRATIONS, failpoint=self._failpoint)
             if is_new:
                 path.chmod(0o600)
-                sync_folder(self.folder)
             file = DayFile(day, path, connection, self._keys)
             # First: a file that is written must be in the note of what is.
-            self._lock.add_file(path.name)
+            self._lock.add_file(path)
         except BaseException:
             connection.close()
             raise
@@ -154,7 +154,7 @@ class DayFiles:
         try:
             file.connection.execute("PRAGMA journal_mode=DELETE")
         except SqliteError as error:
-            self._lock.add_file(file.path.name)
+            self._lock.add_file(file.path)
             if failure_of(error) is Failure.BUSY:
                 return
             raise

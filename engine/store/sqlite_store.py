@@ -83,7 +83,7 @@ class SqliteStore:
             self._core = Core(folder, self.keys, self._lock, self._settings)
             refuse_missing_wal(self._core)
             refuse_missing_control(folder, self.keys)
-            self._lock.add_file(CONTROL_NAME)
+            self._lock.opens(folder / CONTROL_NAME)
             self._control = ControlFile(
                 folder,
                 self.keys,
@@ -99,6 +99,7 @@ class SqliteStore:
 
     def _open(self) -> None:
         core, control = self._core, self._control
+        self._lock.add_file(control.path)
         # The first write with fsync, before any listener opens.
         control.put_setting("opened_at", repr(self._settings.now()))
         control.checkpoint()

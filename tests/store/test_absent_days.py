@@ -161,7 +161,7 @@ def test_a_day_that_could_not_be_noted_takes_nothing_yet(
     """A disk full at the wrong moment refuses a message; once there is room, it is delivered."""
     store = SqliteStore(tmp_path / "d", settings=SETTINGS)
 
-    def full(self: DataLock, name: str) -> None:
+    def full(self: DataLock, path: Path) -> None:
         raise OSError(errno.ENOSPC, "no room")
 
     with monkeypatch.context() as patch:

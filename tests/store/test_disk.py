@@ -649,3 +649,24 @@ def test_a_start_that_fails_for_room_leaves_a_store_that_opens(
     store = SqliteStore(tmp_path / "killed", settings=SETTINGS)
     assert due(store) == [*ids(1), *ids(2, day=NEXT_DAY)]
     store.close()
+
+
+def test_what_is_noted_as_being_written_has_its_wal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However early the power goes, a note that it leaves never speaks of a lost WAL."""
+    folder, write = tmp_path / "d", DataLock._write
+    noted: set[str] = set()
+
+    def write_and_look(lock: DataLock, names: set[str]) -> None:
+        logs = {path.name.removesuffix("-wal") for path in folder.rglob("*.db-wal")}
+        assert names <= logs
+        noted.update(names)
+        write(lock, names)
+
+    monkeypatch.setattr(DataLock, "_write", write_and_look)
+    for n in (1, 3):
+        store = SqliteStore(folder, settings=SETTINGS)
+        accept(store, arrival(n), arrival(n + 1, day=NEXT_DAY))
+        store.close()
+    assert len(noted - {"control.db"}) >= 2
