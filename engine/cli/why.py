@@ -37,6 +37,8 @@ def why(
     if settings.as_json:
         print_json(told)
         return
+    if not told["items"]:
+        click.echo("no message matches", err=True)
     for row in told["items"]:
         at = short_time(row["received_at"])
         click.echo(f"{row['message_id']}  {at}  {row['message_type']}  {row['control_id']}")

@@ -12,16 +12,16 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from engine.model.errors import Conflict, MedbusError, NotFound, Usage
+from engine.model.errors import Conflict, NotFound, Usage
 from engine.model.states import DeliveryState
 from engine.runtime import house, overview, relinking, replays
 from engine.runtime import trace as tracing
 from engine.runtime import why as reasons
 from engine.runtime.bodies import open_body
 from engine.runtime.desk import Desk, new_operation_id
-from engine.runtime.names import demand_known, demand_names, demand_outbound
+from engine.runtime.names import demand_names, demand_outbound
 from engine.runtime.prepared import Prepared, prepare_change, prepare_replay
-from engine.runtime.replay_plan import Choice, plan_replay
+from engine.runtime.replay_plan import Choice, plan_replay, read_choice
 from engine.runtime.replay_preview import preview
 from engine.runtime.selection import APPLIES, check_ids, parse_filter
 from engine.runtime.times import parse_later, parse_when, show_at
@@ -377,20 +377,8 @@ class Operations:
         raise NotFound(f"there is no channel {channel!r}", fix=f"channels are {known}")
 
     def _replay_choice(self, asked: Mapping[str, Any]) -> Choice:
-        replay_as, outbounds = str(asked.get("as") or ""), tuple(asked.get("to") or ())
-        filters = asked.get("filters") or {}
-        if filters and asked.get("ids"):
-            raise Usage(
-                "a replay is of ids or of what filters find", fix="name receivers with --to"
-            )
-        if not outbounds:
-            # Who looks for what went to lis means lis, and not everybody who got the same message.
-            outbounds = self._filter(filters).outbounds
-        if replay_as not in ("sent", "received"):
-            raise MedbusError("a replay is --as sent or --as received", code="RUN-008")
-        for outbound in outbounds:
-            demand_known(outbound, self.desk.configuration.site.outbound)
-        return Choice(replay_as, outbounds)
+        where = self._filter(asked.get("filters") or {})
+        return read_choice(asked, where, self.desk.configuration.site.outbound)
 
 
 def _message_id(given: str) -> str:

@@ -7,15 +7,17 @@ Rules of this file: nothing is stored; each message is tried as it will be done.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from engine.hl7.errors import Hl7Error
-from engine.model.errors import Conflict, Fenced, MedbusError, NotFound, Stopping
+from engine.model.errors import Conflict, Fenced, MedbusError, NotFound, Stopping, Usage
 from engine.model.records import NewDelivery, StoredDelivery, StoredMessage
 from engine.model.states import DeliveryState, MessageState, ParkCode, RouteOutcome
 from engine.pipeline.route import Routed
 from engine.runtime.desk import Desk
+from engine.runtime.names import demand_known
 from engine.runtime.rerun import run_again
 from engine.runtime.selection import DELIVERY_ID, LeftOut, each_message
 from engine.store.interface import MessageFilter, Store
@@ -40,6 +42,29 @@ class Plan:
     only_deliveries: frozenset[str] = frozenset()
     left_out: list[LeftOut] = field(default_factory=list)
     by_outbound: Counter[tuple[str, str]] = field(default_factory=Counter)
+
+
+def read_choice(
+    asked: Mapping[str, Any], where: MessageFilter, outbounds: Collection[str]
+) -> Choice:
+    """Return what was asked for; raises for words that do not go together."""
+    replay_as, to = str(asked.get("as") or ""), tuple(asked.get("to") or ())
+    ids = asked.get("ids") or ()
+    if replay_as not in ("sent", "received"):
+        raise MedbusError("a replay is --as sent or --as received", code="RUN-008")
+    if ids and asked.get("filters"):
+        raise Usage("a replay is of ids or of what filters find", fix="name receivers with --to")
+    if replay_as == "received" and any(DELIVERY_ID.fullmatch(given) for given in ids):
+        # All receivers would get the message, though only one delivery was named.
+        raise Usage(
+            "a replay --as received is of whole messages",
+            fix="give the message id, such as 20261121-17, and name receivers with --to",
+        )
+    # Who looks for what went to lis means lis, and not everybody who got the same message.
+    to = to or where.outbounds
+    for outbound in to:
+        demand_known(outbound, outbounds)
+    return Choice(replay_as, to)
 
 
 def plan_replay(

@@ -102,8 +102,8 @@ def choose_deliveries(
     for given in ids:
         try:
             found = _named(store, given)
-        except NotFound:
-            chosen.left_out.append(LeftOut(given, "there is no such id"))
+        except NotFound as error:
+            chosen.left_out.append(LeftOut(given, _tell_absent(error)))
             continue
         if not found:
             chosen.left_out.append(LeftOut(given, "it owes no deliveries"))
@@ -117,6 +117,11 @@ def choose_deliveries(
         for delivery in each_delivery(store, where):
             _sort_in(chosen, delivery, applies, verb, seen)
     return chosen
+
+
+def _tell_absent(error: NotFound) -> str:
+    """Return why nothing has an id: perhaps because the file of its whole day is gone."""
+    return "there is no such id" if error.code == NotFound.code else str(error)
 
 
 def _named(store: Store, given: str) -> Sequence[StoredDelivery]:
@@ -174,8 +179,8 @@ def each_message(
         for given in dict.fromkeys(text.partition(".")[0] for text in ids):
             try:
                 yield store.get_message(given)
-            except NotFound:
-                yield LeftOut(given, "there is no such id")
+            except NotFound as error:
+                yield LeftOut(given, _tell_absent(error))
         return
     if where is None:
         return

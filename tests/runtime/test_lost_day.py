@@ -22,6 +22,10 @@ def test_a_lost_day_is_seen_by_senders_and_operators(site: Site) -> None:
     assert (row["inbound"], row["stored"]) == ("every channel", 0)
     assert "missing" in row["difference"]
     assert not today.exists()
+    lost = f"{row['day']}-1"
+    for words in (("why", "--to", "lis"), ("requeue", "--dry-run"), ("show",)):
+        code, _, err = site.run(words[0], lost, *words[1:])
+        assert (code, f"the file of {row['day']} is missing" in err) == (1, True), words
     # Given up: an empty file of its name.
     assert site.stop() == 0
     today.touch(0o600)

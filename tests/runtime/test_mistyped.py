@@ -17,7 +17,8 @@ def test_a_name_that_nothing_has_is_refused(site: Site) -> None:
     ):
         code, _, err = site.run(*words)
         assert (code, f"did you mean {meant}?" in err) == (1, True), words
-    assert site.run("messages", "--outbound", "lis") == (0, "", "no message matches\n")
+    for words in (("messages", "--outbound", "lis"), ("why", "--control-id", "C9", "--to", "lis")):
+        assert site.run(*words) == (0, "", "no message matches\n")
 
 
 def test_the_next_shift_hears_of_changes_and_not_of_looks(site: Site) -> None:

@@ -141,6 +141,8 @@ def test_a_replay_of_what_filters_find_goes_once_and_to_whom_it_names(site: Site
     assert len(site.receiver.got) == 2
     code, _, err = site.run("replay", "20261121-1", *words[1:])
     assert (code, "of ids or of what filters find" in err) == (2, True)
+    code, _, err = site.run("replay", "20261121-1.1", "--as", "received", "--dry-run")
+    assert (code, "is of whole messages" in err) == (2, True)
 
 
 def test_an_output_that_is_damaged_is_made_anew_from_the_message(site: Site) -> None:
