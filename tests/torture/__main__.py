@@ -3,9 +3,10 @@ The whole torture, part after part, with one command; the report is written what
 
     python -m tests.torture [--kills N] [--backlog N] [--soak MINUTES] [PART ...]
 
-Parts: kills, faults, nightly (faults that take minutes, and the soak), backlog, others, and report,
-which alone writes docs/reliability.md anew from the figures that are there. Every part notes the
-machine, the commit and the fsync of its minute. Ends with 1 when a part failed.
+Parts: kills, mix (everything at once, at random), faults, nightly (faults that take minutes, and
+the soak), backlog, others, and report, which alone writes docs/reliability.md anew from the figures
+that are there. Every part notes the machine, the commit and the fsync of its minute. Ends with 1
+when a part failed.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from tests.torture.machine import read_commit, read_machine
 #: what pytest is given; all marks are asked for by name, the long ones are left out otherwise
 PARTS = {
     "kills": ("-m", "torture or not torture", "tests/torture/test_kills.py"),
+    "mix": ("-m", "torture", "tests/torture/test_mix.py"),
     "faults": ("-m", "not torture", "tests/faults", "tests/store/test_crashes.py"),
     "nightly": ("-m", "torture", "tests/faults", "tests/torture/test_soak.py"),
     "backlog": ("-m", "torture", "tests/torture/test_backlog.py"),

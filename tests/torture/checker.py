@@ -49,10 +49,15 @@ def check_run(
         _check_receiver(verdict, name, read_ledger(path), acked, known)
     if verdict.duplicates > most_duplicates:
         verdict.say("I6", f"{verdict.duplicates} duplicates, at most {most_duplicates} allowed")
+    check_engine(verdict, engine, set(acked))
+    return verdict
+
+
+def check_engine(verdict: Verdict, engine: Engine, acked: set[str]) -> None:
+    """Check what the running engine says of itself and what it leaves on the disk."""
     _check_store(verdict, engine, acked)
     _check_resources(verdict, engine)
     _check_privacy(verdict, engine)
-    return verdict
 
 
 def _check_receiver(
@@ -100,10 +105,10 @@ def _check_order(
         last[key] = max(place, last.get(key, 0))
 
 
-def _check_store(verdict: Verdict, engine: Engine, acked: dict[str, dict[str, Any]]) -> None:
+def _check_store(verdict: Verdict, engine: Engine, acked: set[str]) -> None:
     accepted = engine.all_messages("--state", "accepted")
     stored = {item["control_id"] for item in accepted}
-    for missing in sorted(set(acked) - stored):
+    for missing in sorted(acked - stored):
         verdict.say("I5", f"{missing} was acknowledged but is not in the store")
     twice = len(accepted) - len(stored)
     if twice:

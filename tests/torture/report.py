@@ -19,12 +19,13 @@ ROOT = Path(__file__).parents[2]
 FIGURES = ROOT / "out" / "torture"
 PAGE = ROOT / "docs" / "reliability.md"
 #: every part, as `make torture` runs them
-PART_NAMES = ("kills", "faults", "nightly", "backlog", "others")
+PART_NAMES = ("kills", "mix", "faults", "nightly", "backlog", "others")
 #: every number of the fault table
 NUMBERS = range(1, 51)
 #: figures with a table of two columns
 _TABLES = {
     "kills": "kill -9 under load",
+    "mix": "everything at once, at random",
     "power": "power loss",
     "dead-receiver": "one dead receiver of ten",
     "soak": "soak with random faults",
@@ -35,6 +36,7 @@ _TABLES = {
 #: what a part of the torture leaves
 _FIGURES_OF = {
     "kills": ("kills", "fault-kills-"),
+    "mix": ("mix", "fault-mix-"),
     "faults": ("fault-faults-",),
     "nightly": ("fault-nightly-", "power", "dead-receiver", "soak"),
     "backlog": ("backlog", "release", "prune"),

@@ -2,7 +2,8 @@
 A sender that behaves as a careful HIS does: same bytes again until they are acknowledged.
 
 Each connection owns its patients, so the order in which it is acknowledged is the order in which
-each patient's messages must arrive. Runs as its own process until SIGTERM; uses no engine code.
+each patient's messages must arrive; or all share them, with merges among the messages. Runs as its
+own process until SIGTERM; uses no engine code.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from tests.torture.wire import PeerClosed, Wire, field
 #: in every message; must be in no log, metric, plain file or command output
 CANARY = "ZQCANARY"
 PATIENTS_PER_CONNECTION = 7
+#: of the messages about patients whom all connections share
+MERGE_SHARE = 0.12
 
 
 def make_message(connection: int, number: int, dice: random.Random) -> bytes:
@@ -42,6 +45,24 @@ def make_message(connection: int, number: int, dice: random.Random) -> bytes:
     ).encode()
 
 
+def make_mixed_message(connection: int, number: int, dice: random.Random, patients: int) -> bytes:
+    """Return an update of a patient whom all connections share, or a merge of two of them."""
+    control_id = f"T{connection}N{number}"
+    patient, other = dice.sample([f"P{index}" for index in range(patients)], 2)
+    is_merge = dice.random() < MERGE_SHARE
+    trigger = "A40" if is_merge else "A08"
+    return "\r".join(
+        (
+            f"MSH|^~\\&|HIS|TORTURE|LIS|TORTURE|20261101083000||ADT^{trigger}|{control_id}|P|2.5.1",
+            f"EVN|{trigger}|20261101083000",
+            f"PID|1||{patient}^^^T^MR||{CANARY}{patient}^Nell||19710618|F",
+            *([f"MRG|{other}^^^T^MR"] if is_merge else []),
+            "PV1|1|I|W1",
+            "",
+        )
+    ).encode()
+
+
 def expected_output(body: bytes) -> bytes:
     """Return what the torture site's route makes of *body* for the lis."""
     return body.replace(b"|TORTURE|MEDBUS|", b"|TORTURE|LIS|", 1)
@@ -55,6 +76,7 @@ class Connection(threading.Thread):
         self._arguments, self._number, self._stop_event = arguments, number, stop
         self._dice = random.Random(f"{arguments.seed}/{number}")
         self._ledger = Ledger(arguments.ledger)
+        self._port = arguments.port[number % len(arguments.port)]
         self._wire: Wire | None = None
 
     def run(self) -> None:
@@ -62,17 +84,23 @@ class Connection(threading.Thread):
         sent = 0
         while not self._stop_event.is_set() and sent < self._arguments.count:
             sent += 1
-            body = make_message(self._number, sent, self._dice)
+            body = self._make(sent)
             while not self._try_once(sent, body):
                 if self._stop_event.wait(0.02):
                     break
             if self._arguments.pause_s:
                 self._stop_event.wait(self._arguments.pause_s)
 
+    def _make(self, number: int) -> bytes:
+        if patients := self._arguments.shared_patients:
+            return make_mixed_message(self._number, number, self._dice, patients)
+        return make_message(self._number, number, self._dice)
+
     def _try_once(self, number: int, body: bytes) -> bool:
         event = {
             "id": field(body, b"MSH", 10).decode(),
             "patient": field(body, b"PID", 3).split(b"^")[0].decode(),
+            "merged": field(body, b"MRG", 1).split(b"^")[0].decode(),
             "place": number,
             "class": field(body, b"PV1", 2).decode(),
             "sha256": digest(body),
@@ -80,7 +108,7 @@ class Connection(threading.Thread):
             "sent_at": time.time(),
         }
         try:
-            self._wire = self._wire or Wire.connect(self._arguments.port)
+            self._wire = self._wire or Wire.connect(self._port)
             self._wire.send(body)
             answer = self._wire.receive(self._arguments.wait_s)
         except (OSError, PeerClosed):
@@ -101,13 +129,14 @@ class Connection(threading.Thread):
 def main() -> int:
     """Send until SIGTERM or until each connection has sent its count."""
     parser = argparse.ArgumentParser(description="torture sender")
-    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--port", type=int, required=True, nargs="+")
     parser.add_argument("--ledger", type=Path, required=True)
     parser.add_argument("--connections", type=int, default=4)
     parser.add_argument("--count", type=int, default=10**9)
     parser.add_argument("--pause-s", type=float, default=0.0)
     parser.add_argument("--wait-s", type=float, default=10.0)
     parser.add_argument("--seed", default="1")
+    parser.add_argument("--shared-patients", type=int, default=0)
     arguments = parser.parse_args()
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())

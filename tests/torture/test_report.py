@@ -27,7 +27,7 @@ def test_the_parts_are_those_that_are_run() -> None:
 def test_one_run_on_one_commit_is_said_so() -> None:
     """All parts of one run on one commit are called one run."""
     told = describe_origin([part(name) for name in PART_NAMES])
-    assert told == "One run of `make torture` at commit abc1234, 10 minutes."
+    assert told == "One run of `make torture` at commit abc1234, 12 minutes."
 
 
 def test_parts_put_together_are_never_called_one_run() -> None:
