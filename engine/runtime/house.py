@@ -38,8 +38,10 @@ def prune(desk: Desk, *, dry_run: bool, clock_is_right: bool = False) -> View:
 
 def view_prune(report: PruneReport) -> View:
     """Return a prune report line by line."""
-    rows = [{"day": day, "action": "bodies deleted", "note": ""} for day in report.bodies]
-    rows += [{"day": day, "action": "deleted", "note": ""} for day in report.days]
+    # A dry run where the clock stops every run: what is due, and stays.
+    word = "due" if report.stopped else "deleted"
+    rows = [{"day": day, "action": f"bodies {word}", "note": ""} for day in report.bodies]
+    rows += [{"day": day, "action": word, "note": ""} for day in report.days]
     rows += [{"day": day, "action": "kept", "note": what} for day, what in report.owing]
     if report.left and not report.stopped:
         rows.append({"day": "", "action": "left", "note": f"{report.left} more for later nights"})

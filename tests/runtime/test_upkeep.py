@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,6 +19,7 @@ from engine.runtime.ids import IdSource
 from engine.runtime.upkeep import Upkeep
 from engine.store.interface import LedgerDifference, Switch
 from engine.store.memory_store import MemoryStore
+from engine.store.records import PruneReport
 
 
 class Rig:
@@ -143,6 +145,15 @@ def test_a_prune_ended_by_a_stop_promises_nothing(
     monkeypatch.setattr(rig.engine.desk.access, "run", stop)
     with pytest.raises(Stopping, match=r"RUN-046.*prune again"):
         house.prune(rig.engine.desk, dry_run=False)
+
+
+def test_what_the_clock_stops_is_due_and_not_deleted() -> None:
+    """If this failed, a dry run would call days deleted that the run itself keeps."""
+    report = PruneReport(("20261001",), ("20260101",), stopped="the clock moved")
+    actions = [row["action"] for row in house.view_prune(report)["items"]]
+    assert actions == ["bodies due", "due", "stopped"]
+    actions = [row["action"] for row in house.view_prune(replace(report, stopped=""))["items"]]
+    assert actions == ["bodies deleted", "deleted"]
 
 
 def test_a_jump_of_the_wall_clock_is_an_alarm_for_an_hour(rig: Rig) -> None:
