@@ -70,18 +70,24 @@ def find_changes(before: Site, after: Site, owed: Mapping[str, OutboundCounts]) 
             f" {counts.pending:,} pending and {counts.held:,} held",
             "the change waits until these have settled and no parked one holds others up",
             severity=Severity.WARNING,
-            loc=("outbound", name, "order_by"),
+            loc=("outbound", renames.get(name, name), "order_by"),
         )
         for name, counts in owed.items()
-        if counts.needs_its_order and changes_order(before, after, name)
+        if counts.needs_its_order
+        and find_old_order(before, after, renames.get(name, name)) is not None
     ]
     return Changes(tuple(changes), tuple(findings), renames)
 
 
-def changes_order(before: Site, after: Site, name: str) -> bool:
-    """Return whether a channel's order keys differ between two sites."""
-    old, new = before.outbound.get(name), after.outbound.get(name)
-    return old is not None and new is not None and old.order_by != new.order_by
+def find_old_order(before: Site, after: Site, name: str) -> tuple[str, ...] | None:
+    """Return by what a channel was ordered, maybe under another name; None where it still is."""
+    names = new_names(before.outbound, after.outbound)
+    older = next((was for was, new in names.items() if new == name), name)
+    old = before.outbound.get(name) or before.outbound.get(older)
+    new = after.outbound.get(name)
+    if old is None or new is None or old.order_by == new.order_by:
+        return None
+    return old.order_by
 
 
 _KINDS = (

@@ -16,7 +16,7 @@ from engine.config.files import read_site_files
 from engine.model.errors import Conflict, MedbusError
 from engine.model.finding import Finding
 from engine.runtime.certificates import check_certificates
-from engine.runtime.changes import Changes, changes_order, find_changes, new_names
+from engine.runtime.changes import Changes, find_changes, find_old_order, new_names
 from engine.runtime.configuration import (
     Configuration,
     ConfigurationRefused,
@@ -27,7 +27,7 @@ from engine.runtime.configuration import (
 from engine.runtime.desk import new_operation_id
 from engine.runtime.logs import start_logging
 from engine.runtime.methods import method_records
-from engine.store.interface import AuditRecord, Operation, OperationVerb, Store
+from engine.store.interface import AuditRecord, Operation, OperationVerb, OutboundCounts, Store
 
 if TYPE_CHECKING:
     from engine.config.models.site import Site
@@ -50,6 +50,8 @@ class Reloads:
         #: outbound channels whose changed order_by waits until older deliveries have settled
         self.waits_for: frozenset[str] = frozenset()
         self._wanted = engine.desk.configuration
+        #: outbound channels that the last reload renamed, by their old names
+        self._renames: Mapping[str, str] = {}
 
     def take_snapshot(self, configuration: Configuration) -> None:
         """Store what runs from the start on; before the writer has its thread."""
@@ -86,9 +88,10 @@ class Reloads:
     def _with_old_order(self, before: Site, wanted: Configuration) -> Configuration:
         """Keep changed order keys as they were where deliveries still wait under them."""
         late = {
-            name: before.outbound[name].order_by
+            name: order_by
             for name, counts in self._engine.store.counts().outbounds.items()
-            if counts.needs_its_order and changes_order(before, wanted.site, name)
+            if counts.needs_its_order
+            and (order_by := find_old_order(before, wanted.site, name)) is not None
         }
         self.waits_for = frozenset(late)
         return keep_order(wanted, late, self._engine.desk.keys) if late else wanted
@@ -170,7 +173,7 @@ class Reloads:
             with suppress(MedbusError):
                 self._put(before)  # the channels that were to be renamed go on
             raise
-        self._wanted = wanted
+        self._wanted, self._renames = wanted, changes.renames
         self._put(running)
 
     def _hand_on(
@@ -217,14 +220,20 @@ class Reloads:
         access = self._engine.desk.access
         # By the writer: what was submitted before is committed, and counted.
         counts = access.write(lambda store: store.counts().outbounds)
-        for old, new in renames.items():
-            if old in counts and counts[old].pending + counts[old].held + counts[old].parked:
-                access.apply(self._renaming(old, new, user))
+        for old in _owing(renames, counts):
+            access.apply(self._renaming(old, renames[old], user))
 
     def finish_waiting(self) -> None:
-        """Switch to changed order keys once nothing is pending under the old ones."""
+        """
+        Switch to changed order keys once nothing is pending under the old ones.
+
+        What came late under the old name of a renamed channel (a replay, a step that took very
+        long) is handed over, too.
+        """
         with self._lock:
             counts = self._engine.store.counts().outbounds
+            if _owing(self._renames, counts):
+                self._hand_over(self._renames, "medbus")
             if not self.waits_for or any(
                 counts[name].needs_its_order for name in self.waits_for if name in counts
             ):
@@ -272,6 +281,15 @@ def _carry_pauses(before: Site, after: Site, store: Store) -> None:
         if new := names[switch.kind].get(switch.channel):
             store.put_switch(replace(switch, channel=new))
             store.drop_switch(switch.kind, switch.channel)
+
+
+def _owing(renames: Mapping[str, str], counts: Mapping[str, OutboundCounts]) -> list[str]:
+    """Return the old names that something is still owed to."""
+    return [
+        old
+        for old in renames
+        if old in counts and counts[old].pending + counts[old].held + counts[old].parked
+    ]
 
 
 def _note_running(store: Store, snapshot_id: str) -> None:

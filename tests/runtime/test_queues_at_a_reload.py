@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.runtime.running import CHANNELS, Site, adt
 
 BY_NAME = CHANNELS.replace('order_by: ["PID-3.1", "MRG-1.1"]', 'order_by: ["PID-5.1"]')
@@ -40,3 +42,28 @@ def test_changed_order_keys_wait_while_a_parked_one_holds_others(site: Site) -> 
     site.run("requeue", "--state", "parked", "--reason", "mended", "--yes", "1")
     site.wait(lambda: site.receiver.ids() == ["C1", "C1", "C2"])
     site.wait(lambda: "changed order keys are in use" in site.log)
+
+
+@pytest.mark.parametrize("is_restarted", [False, True])
+def test_changed_order_keys_wait_where_the_channel_is_renamed_with_them(
+    site: Site, is_restarted: bool
+) -> None:
+    """If this failed, a patient's new message could overtake what the old name left."""
+    site.receiver.close()
+    site.start()
+    site.send(adt("C1", "7"), adt("C2", "7"))
+    if is_restarted:
+        site.stop()
+    other = CHANNELS.replace("  lis:\n", "  other:\n    renamed_from: lis\n")
+    other = other.replace("to: lis", "to: other")
+    site.write_channels(other.replace('"PID-3.1", "MRG-1.1"', '"MSH-10"'))
+    if is_restarted:
+        site.restart()
+    else:
+        told = site.json("reload")
+        assert "RUN-038" in [finding["code"] for finding in told["findings"]]
+    more = [f"C{number}" for number in range(3, 9)]
+    site.send(*(adt(name, "7") for name in more))
+    site.receiver.open_again()
+    site.wait(lambda: site.outbound("other")["pending"] == 0)
+    assert site.receiver.ids() == ["C1", "C2", *more]

@@ -1,4 +1,4 @@
-"""A reload that fails half-way: what ran goes on."""
+"""Reloads that fail half-way, and messages that come late under a name that is no more."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from engine.security.keyring import KeyRing
 from engine.store.interface import Store
 from engine.store.memory_store import MemoryStore
 from tests.runtime.running import CHANNELS, SITE
+from tests.store.builders import accept, arrival, delivery
 
 T = TypeVar("T")
 
@@ -36,15 +37,16 @@ class Access(DirectAccess):
 
 
 class Exits:
-    """Channels that fill the disk while they are closed, and note what they are to be."""
+    """Channels that note what they are to be, and may fill the disk while they are closed."""
 
     def __init__(self, access: Access) -> None:
         self._access = access
+        self.fill = False
         self.applied: list[Configuration] = []
 
     async def close(self, name: str) -> None:
-        """Fill the disk."""
-        self._access.is_full = True
+        """Fill the disk, if wanted."""
+        self._access.is_full = self.fill
 
     async def apply(self, configuration: Configuration) -> None:
         """Note."""
@@ -57,14 +59,19 @@ class Doors:
     async def apply(self, configuration: Configuration, paused: object) -> None:
         """Open."""
 
+    async def wait_for_older(self, within_s: float) -> bool:
+        """Have nothing under way."""
+        return True
+
 
 def run(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
     """Stand for the loop."""
     return asyncio.run(work())
 
 
-def test_channels_to_be_renamed_go_on_when_the_reload_fails(tmp_path: Path) -> None:
-    """If this failed, a full disk in that moment would leave a channel closed for good."""
+@pytest.fixture
+def engine(tmp_path: Path) -> Any:
+    """Return an engine whose channel lis was renamed other."""
     keys = KeyRing.create(tmp_path / "keys")
     channels = CHANNELS.replace("LIS_PORT", "1")
     renamed = channels.replace("  lis:\n", "  other:\n    renamed_from: lis\n")
@@ -81,22 +88,36 @@ def test_channels_to_be_renamed_go_on_when_the_reload_fails(tmp_path: Path) -> N
     store.put_setting("snapshot_before", store.put_snapshot(before.files, at=0.0))
     running = after.with_snapshot(store.put_snapshot(after.files, at=0.0))
     access = Access(store)
-    exits = Exits(access)
     desk = SimpleNamespace(
         configuration=running, store=store, access=access, keys=keys, audit=lambda *args: None
     )
-    engine: Any = SimpleNamespace(
+    return SimpleNamespace(
         desk=desk,
         store=store,
         clock=FixedClock(),
-        exits=exits,
+        exits=Exits(access),
         doors=Doors(),
         on_loop=run,
         paused=frozenset,
         is_stopping=False,
         site_folder=tmp_path,
     )
+
+
+def test_channels_to_be_renamed_go_on_when_the_reload_fails(engine: Any) -> None:
+    """If this failed, a full disk in that moment would leave a channel closed for good."""
+    running, engine.exits.fill = engine.desk.configuration, True
     with pytest.raises(StoreFull):
         Reloads(engine).rollback("me", reason="it was better")
-    assert exits.applied == [running]
-    assert desk.configuration is running
+    assert engine.exits.applied == [running]
+    assert engine.desk.configuration is running
+
+
+def test_what_comes_late_under_the_old_name_is_handed_over(engine: Any) -> None:
+    """If this failed, a replay that was under way while a channel was renamed would stay behind."""
+    reloads = Reloads(engine)
+    assert reloads.rollback("me", reason="it was better")["applied"]
+    accept(engine.store, arrival(1, delivery(outbound="other")))
+    reloads.finish_waiting()
+    owed = {name: counts.pending for name, counts in engine.store.counts().outbounds.items()}
+    assert owed == {"lis": 1}
