@@ -33,6 +33,8 @@ from tests.torture.run import end_peer, start_peer
 #: one send of each lane of the lis, and one to the ward, ahead of its settlement
 DUPLICATES_PER_KILL = max(LANES) + 1
 PATIENTS = (4, 20, 60)
+#: between two messages of a connection: much to hold and to let go, or much that happens meanwhile
+PAUSES_S = (0.004, 0.03)
 #: between two acts at most
 PAUSE_S = 1.0
 
@@ -117,7 +119,7 @@ def _act(operator: Operator, sent: Path, seconds: float, seed: int) -> None:
     sender = start_peer(
         "sender",
         *("--port", *ports, "--ledger", str(sent), "--seed", str(seed)),
-        *("--pause-s", "0.03", "--shared-patients", patients),
+        *("--pause-s", str(operator.dice.choice(PAUSES_S)), "--shared-patients", patients),
     )
     try:
         ends = time.monotonic() + seconds

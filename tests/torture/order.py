@@ -61,30 +61,35 @@ def find_overtakers(
     by_patient: bool,
 ) -> list[str]:
     """Return a line for each pair that arrived the wrong way round."""
-    taken: dict[str, int] = {}
-    places: dict[str, list[int]] = defaultdict(list)
-    for place, row in enumerate(arrivals):
-        places[row["id"]].append(place)
-        if row["outcome"] in (TAKEN, MAYBE_TAKEN):
-            taken.setdefault(row["id"], place)
-    of_key: dict[str, list[str]] = defaultdict(list)
-    for name, one in sent.items():
+    waiting: dict[str, dict[str, Sent]] = defaultdict(dict)
+    for name, one in sorted(sent.items(), key=lambda item: item[1].acked_at):
         for key in one.keys if by_patient else (ALL,):
-            of_key[key].append(name)
-    found = set()
-    for names in of_key.values():
-        for second in names:
-            if not places[second]:
-                continue
-            for first in names:
-                if sent[first].acked_at >= sent[second].sent_at:
-                    continue
-                place = places[second][0]
-                if place < taken.get(first, len(arrivals)) and arrivals[place]["at"] < freed.get(
-                    first, math.inf
-                ):
-                    found.add(f"{second} came before {first}")
+            waiting[key][name] = one
+    came: set[str] = set()
+    found: set[str] = set()
+    for row in arrivals:
+        name = row["id"]
+        if (one_sent := sent.get(name)) is None:
+            continue
+        for key in one_sent.keys if by_patient else (ALL,):
+            if name not in came:
+                found |= {
+                    f"{name} came before {first}"
+                    for first in _acked_before(one_sent, waiting[key])
+                    if row["at"] < freed.get(first, math.inf)
+                }
+            if row["outcome"] in (TAKEN, MAYBE_TAKEN):
+                waiting[key].pop(name, None)
+        came.add(name)
     return sorted(found)
+
+
+def _acked_before(second: Sent, waiting: Mapping[str, Sent]) -> Iterable[str]:
+    """Yield who was acknowledged before *second* was sent; *waiting* is in order of acks."""
+    for name, one in waiting.items():
+        if one.acked_at >= second.sent_at:
+            return
+        yield name
 
 
 def count_repeats(arrivals: Iterable[Mapping[str, Any]]) -> int:
