@@ -9,7 +9,7 @@ what was shown.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from engine.model.errors import Conflict, NotFound, Usage
@@ -134,7 +134,8 @@ class Operations:
         filters = asked.get("filters") or {}
         where = self._filter(filters)
         # The answer quotes values of the message.
-        self.desk.audit(user, "why", " ".join(ids[:20]), detail={"to": outbound})
+        detail = {"to": outbound, "asked": _typed(ids, filters)}
+        self.desk.audit(user, "why", " ".join(ids[:20]), detail=detail)
         told = reasons.why(self.desk, ids, where, outbound, int(asked.get("limit") or 50))
         if not told["items"]:
             self._demand_names(where)
@@ -157,7 +158,7 @@ class Operations:
             raise Usage(f"{verb!r} is nothing to be prepared")
         if where is not None and not prepared.count and not prepared.left_out:
             self._demand_names(where)
-        prepared.typed = " ".join([*ids, *(f"--{k} {v}" for k, v in filters.items())])
+        prepared.typed = _typed(ids, filters)
         token = new_operation_id()
         self._prepared[token] = prepared
         while len(self._prepared) > _PREPARED_KEPT:
@@ -210,7 +211,8 @@ class Operations:
         plan = plan_replay(self.desk, ids, where, self._replay_choice(asked))
         if where is not None and not plan.message_ids and not plan.left_out:
             self._demand_names(where)
-        self.desk.audit(user, "replay_dry_run", " ".join(ids[:20]), str(asked.get("reason") or ""))
+        reason, detail = str(asked.get("reason") or ""), {"asked": _typed(ids, filters)}
+        self.desk.audit(user, "replay_dry_run", " ".join(ids[:20]), reason, detail)
         return preview(self.desk, plan)
 
     def _report(self, report: OperationReport, concerned: frozenset[str]) -> View:
@@ -379,6 +381,11 @@ class Operations:
     def _replay_choice(self, asked: Mapping[str, Any]) -> Choice:
         where = self._filter(asked.get("filters") or {})
         return read_choice(asked, where, self.desk.configuration.site.outbound)
+
+
+def _typed(ids: Sequence[str], filters: Mapping[str, Any]) -> str:
+    """Return a selection as it was typed: patient data may be in it, and the audit is sealed."""
+    return " ".join([*ids, *(f"--{name} {value}" for name, value in filters.items())])
 
 
 def _message_id(given: str) -> str:

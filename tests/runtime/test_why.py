@@ -37,6 +37,8 @@ def test_a_cancelled_delivery_says_who_took_it_out_and_why(site: Site) -> None:
     user = site.json("audit", "list", "--verb", "cancel")["items"][0]["user"]
     told, step = why(site, "C1")
     assert told.endswith(f", by {user}: entered twice")
+    looked = site.json("audit", "list", "--verb", "why")["items"][0]
+    assert looked["detail"] == {"to": "lis", "asked": "--control_id C1"}
     assert step == f"if it is still wanted, `medbus replay {older} --as received --to lis`"
     assert why(site, "C2")[0].endswith(f", by {user}: test data")
     shown = site.json("show", newer)["deliveries"][0]
