@@ -14,7 +14,7 @@ from collections.abc import Callable, Generator
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 
 from engine.intake.acceptance import Acceptance, Facts
 from engine.intake.batches import BatchAnswer, is_batch
@@ -106,7 +106,8 @@ class InboundChannel:
     @property
     def has_older(self) -> bool:
         """Return whether a message that came before the last reload is not submitted yet."""
-        return bool(self._queue) and self._queue[0].acceptance is not self.acceptance
+        queue = self._queue
+        return bool(queue) and not self._is_over and queue[0].acceptance is not self.acceptance
 
     def reconfigure(self, acceptance: Acceptance) -> None:
         """Treat frames from now on under another configuration; earlier ones keep theirs."""
@@ -115,14 +116,12 @@ class InboundChannel:
     def stop(self) -> Deferred[None]:
         """Take no new connection, answer what was taken, close; fires when all are gone."""
         self._stop_loss_timer()
-        self._report_loss_now()
-        if self.listener is None:
-            done: Deferred[None] = Deferred()
-            done.callback(None)
-            return done
         listener = self.listener
-        stopped = listener.stop_listening()
-        return stopped.addCallback(lambda _: listener.close_connections())
+        if listener is None:
+            return succeed(None)
+        stopped = listener.stop_listening().addCallback(lambda _: listener.close_connections())
+        # Last: the store may refuse what is still under way.
+        return stopped.addCallback(lambda _: self._report_loss_now())
 
     def abort(self) -> None:
         """Drop everything unanswered: after a fence, or when waiting took too long."""
@@ -132,6 +131,7 @@ class InboundChannel:
         if self.listener is not None:
             self.listener.stop_listening()
             self.listener.abort_connections()
+            self._report_loss_now()
 
     # -- frames ----------------------------------------------------------------------------
 

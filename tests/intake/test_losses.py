@@ -5,6 +5,8 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
+from twisted.internet.defer import Deferred, succeed
+
 from engine.model.errors import StoreFull
 from engine.store.records import Noted
 from tests.support.intake import IntakeBench
@@ -31,3 +33,22 @@ def test_frames_that_a_full_store_refused_are_counted_once_there_is_room() -> No
     assert told == [(7, 3), (7, 3)]
     bench.channel._report_loss_now()
     assert bench.writer.waiting == []
+
+
+def test_frames_that_are_refused_while_the_channel_closes_are_counted() -> None:
+    """If this failed, what a full disk turned away at a stop would be in no ledger."""
+    bench = IntakeBench()
+    closed: Deferred[None] = Deferred()
+    listener: Any = SimpleNamespace(
+        counts=SimpleNamespace(discarded_bytes=0, oversize_frames=0),
+        stop_listening=lambda: succeed(None),
+        close_connections=lambda: closed,
+    )
+    bench.channel.listener = listener
+    bench.channel.stop()
+    bench.writer.answer = StoreFull()
+    bench.send(ADT)
+    bench.writer.commits_at_once = False
+    closed.callback(None)
+    ((loss, _),) = bench.writer.waiting
+    assert loss.refused_frames == 1
