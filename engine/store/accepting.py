@@ -15,13 +15,14 @@ from engine.model.errors import MedbusError
 from engine.model.message_warnings import SAME_ID_OTHER_BYTES
 from engine.model.records import Accepted, Arrival, NewDelivery
 from engine.model.states import DeliveryState, MessageState
-from engine.store.core import Core, Transaction
+from engine.store.core import Core
 from engine.store.holding import Halt, Place
 from engine.store.ids import K_BITS, K_MASK, delivery_id
 from engine.store.ledger import created
 from engine.store.many_rows import ManyRows
 from engine.store.packing import as_tuple, encode, pack, plain, routes_text
 from engine.store.seen import First, Seen
+from engine.store.transaction import Transaction
 
 #: deliveries.body
 NO_BODY, OWN_BODY, RECEIVED_BODY = 0, 1, 2

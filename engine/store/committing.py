@@ -14,7 +14,7 @@ from engine.model.records import Arrival, Settlement
 from engine.model.states import MessageState
 from engine.security.keyring import EVIDENCE
 from engine.store.accepting import Intake
-from engine.store.core import Core, Transaction
+from engine.store.core import Core
 from engine.store.counting import Counting
 from engine.store.day_chores import DayChores
 from engine.store.followers import Followers
@@ -25,6 +25,7 @@ from engine.store.records import AckGiven, IntakeLoss, Noted, Result, Work
 from engine.store.seen import Seen
 from engine.store.settling import Settling
 from engine.store.tokens import Tokens
+from engine.store.transaction import Transaction
 
 
 class Committing:

@@ -10,20 +10,17 @@ from __future__ import annotations
 import errno
 import os
 import threading
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from engine.model.counting import count_of
 from engine.model.errors import Conflict, Fenced, MedbusError, NotFound, StoreFull
-from engine.model.states import DeliveryState
 from engine.security.keyring import KeyRing
 from engine.store.data_lock import DataLock
 from engine.store.day_files import DayFile, DayFiles
 from engine.store.depths import Depths
 from engine.store.holding import Holding
-from engine.store.ledger import Tally
 from engine.store.readers import Readers
 from engine.store.ready import Ready
 from engine.store.records import StoreAlarm
@@ -39,45 +36,13 @@ from engine.store.sqlite import (
     failure_of,
 )
 from engine.store.term_index import Tail, load_tail
+from engine.store.transaction import Transaction
 from engine.store.vault_place import VaultPlace
 
 #: what a commit writes besides its rows: index pages, ledger, headers
 _COMMIT_OVERHEAD_BYTES = 64_000
 #: the code of what concerns a damaged old file
 SET_ASIDE = "STO-002"
-
-
-class Transaction:
-    """One transaction on one day, and what it means for the memory."""
-
-    def __init__(self, file: DayFile, seq: int) -> None:
-        self.file = file
-        self.connection = file.connection
-        self.tally = Tally()
-        #: newest seq once this is committed
-        self.seq = seq
-        self.depths: Counter[tuple[str, str, DeliveryState]] = Counter()
-        #: run after the commit, in order
-        self.after: list[Callable[[], None]] = []
-        #: run if it is rolled back, newest first
-        self.undo: list[Callable[[], None]] = []
-        #: outbound channels that get something to send before the cursors of their lanes
-        self.ready: set[str] = set()
-        #: bytes of bodies written
-        self.size_bytes = 0
-
-    def move(
-        self,
-        outbound: str,
-        before: DeliveryState | None,
-        after: DeliveryState | None,
-        count: int = 1,
-    ) -> None:
-        """Count deliveries that appear, change state, or go to another channel."""
-        if before is not None:
-            self.depths[outbound, self.file.day, before] -= count
-        if after is not None:
-            self.depths[outbound, self.file.day, after] += count
 
 
 class Core:

@@ -23,7 +23,7 @@ from engine.store.accepting import (
     note_holds,
 )
 from engine.store.control_file import ControlFile
-from engine.store.core import Core, Transaction
+from engine.store.core import Core
 from engine.store.followers import SLICE, Followers
 from engine.store.holding import Place
 from engine.store.ids import K_BITS, K_MASK, delivery_id, parse_delivery_id
@@ -39,6 +39,7 @@ from engine.store.packing import decode, encode, pack, unpack
 from engine.store.records import NEEDS_RERUN
 from engine.store.settling import DeliveryRow, read_rows, write_rows
 from engine.store.startup import load_holds
+from engine.store.transaction import Transaction
 
 _OWED = (DeliveryState.PENDING, DeliveryState.HELD, DeliveryState.PARKED)
 

@@ -13,9 +13,9 @@ from typing import Any, TypeAlias
 
 from engine.model.records import Attempt, Settlement
 from engine.model.states import AttemptOutcome, DeliveryState
-from engine.store.core import Transaction
 from engine.store.many_rows import ManyRows
 from engine.store.tokens import Tokens
+from engine.store.transaction import Transaction
 
 _FIND = """
 SELECT json_group_array(json_array(id, inbound, flow, outbound, attempts)) FROM deliveries

@@ -20,12 +20,13 @@ from engine.model.states import (
     is_over_undelivered,
 )
 from engine.security.keyring import EVIDENCE
-from engine.store.core import Core, Transaction
+from engine.store.core import Core
 from engine.store.duplicates import SeenFilter
 from engine.store.ids import K_BITS, K_MASK, days_between
 from engine.store.packing import unpack
 from engine.store.sqlite import Connection
 from engine.store.term_index import find_in_runs, identities
+from engine.store.transaction import Transaction
 
 
 class First(NamedTuple):

@@ -21,7 +21,7 @@ from engine.model.states import (
     DeliveryState,
     is_allowed,
 )
-from engine.store.core import Core, Transaction
+from engine.store.core import Core
 from engine.store.followers import Followers
 from engine.store.holding import Halt, Keys, Place, split_keys
 from engine.store.ids import K_BITS, K_MASK, parse_delivery_id
@@ -30,6 +30,7 @@ from engine.store.packing import encode, pack
 from engine.store.plain_settling import Delivered, deliver, is_plain
 from engine.store.records import Settled
 from engine.store.tokens import Tokens
+from engine.store.transaction import Transaction
 
 _BY_IDS = """
 SELECT id, seq, place, inbound, flow, outbound, state, due_at, attempts, tries, first_failure_at,
