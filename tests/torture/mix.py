@@ -93,7 +93,7 @@ def run_mix(folder: Path, seconds: float, seed: int) -> Mix:
         _act(operator, ledgers["sent"], seconds, seed)
         moody.is_calm = True
         operator.command("resume", "lis", *REASON)
-        wait_until(lambda: _is_drained(operator), 2 * WAIT_S, "every delivery settled")
+        wait_until(lambda: _is_drained(operator), 5 * WAIT_S, "every delivery settled")
         _judge(mix, operator, ledgers)
         if code := operator.engine.terminate():
             operator.wrong.append(f"it ended with {code} after SIGTERM")
