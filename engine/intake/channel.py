@@ -11,7 +11,6 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable, Generator
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred, succeed
@@ -20,22 +19,20 @@ from engine.intake.acceptance import Acceptance, Facts
 from engine.intake.batches import BatchAnswer, is_batch
 from engine.intake.connection import Reply
 from engine.intake.delivered_by import Awaited, DeliveryWaits
+from engine.intake.losses import Losses
 from engine.intake.policy import AckWhen, DeliveredBy
 from engine.intake.seams import IntakeCounts, IntakeSeams
 from engine.model.errors import Fenced, StoreFull
 from engine.model.records import Accepted, Arrival, DueDelivery
 from engine.model.states import DeliveryState, MessageState
 from engine.store.ids import K_BITS
-from engine.store.records import AckGiven, IntakeLoss, Noted
+from engine.store.records import AckGiven
 
 if TYPE_CHECKING:
     from engine.intake.listener import ListenerCounts, MllpListener
     from engine.pipeline.steps.base import PythonAnswer, PythonCall
 
 _log = logging.getLogger(__name__)
-
-#: seconds between two reports of lost bytes to the ledger
-_LOSS_EVERY_S = 10.0
 
 
 class _Item:
@@ -85,8 +82,7 @@ class InboundChannel:
         #: in frame order; only the head may be submitted
         self._queue: deque[_Item] = deque()
         self._in_commit = 0
-        self._reported = (0, 0)
-        self._loss_timer: Any = None
+        self.losses = Losses(name, seams, self._count_losses)
         self._is_over = False
         self._waits = self._make_waits()
 
@@ -96,7 +92,7 @@ class InboundChannel:
         """Take *listener*'s frames; its counts and budget are this channel's."""
         self.listener = listener
         self._budget = listener.budget
-        self._loss_timer = self._seams.reactor.callLater(_LOSS_EVERY_S, self._report_loss)
+        self.losses.start()
 
     @property
     def in_flight_count(self) -> int:
@@ -115,23 +111,23 @@ class InboundChannel:
 
     def stop(self) -> Deferred[None]:
         """Take no new connection, answer what was taken, close; fires when all are gone."""
-        self._stop_loss_timer()
+        self.losses.stop()
         listener = self.listener
         if listener is None:
             return succeed(None)
         stopped = listener.stop_listening().addCallback(lambda _: listener.close_connections())
         # Last: the store may refuse what is still under way.
-        return stopped.addCallback(lambda _: self._report_loss_now())
+        return stopped.addCallback(lambda _: self.losses.report())
 
     def abort(self) -> None:
         """Drop everything unanswered: after a fence, or when waiting took too long."""
         self._is_over = True
-        self._stop_loss_timer()
+        self.losses.stop()
         self._waits.stop()
         if self.listener is not None:
             self.listener.stop_listening()
             self.listener.abort_connections()
-            self._report_loss_now()
+            self.losses.report()
 
     # -- frames ----------------------------------------------------------------------------
 
@@ -196,6 +192,16 @@ class InboundChannel:
                 lambda answer: self._go_on(item, steps, lambda: steps.send(answer)),
                 lambda failure: self._go_on(item, steps, lambda: steps.throw(failure.value)),
             )
+            asked.addErrback(self._tell_defect)
+
+    def _tell_defect(self, failure: Any) -> None:
+        """Log what nobody above hears of: a step's answer is taken in a turn of its own."""
+        error = failure.value
+        _log.error(
+            "a message could not be decided; its sender was hung up on",
+            extra={"inbound": self.name},
+            exc_info=(type(error), error, error.__traceback__),
+        )
 
     def _submit_ready(self) -> None:
         """Submit what is decided at the head of the order."""
@@ -365,33 +371,12 @@ class InboundChannel:
 
     # -- what was lost on the way ----------------------------------------------------------
 
-    def _report_loss(self) -> None:
-        self._loss_timer = self._seams.reactor.callLater(_LOSS_EVERY_S, self._report_loss)
-        self._report_loss_now()
-
-    def _report_loss_now(self) -> None:
-        """Tell the ledger of bytes and frames that never became a message."""
+    def _count_losses(self) -> tuple[int, int]:
+        """Return the bytes discarded and the frames refused since the channel was made."""
         if self.listener is None:
-            return
+            return 0, 0
         counts: ListenerCounts = self.listener.counts
-        seen = (counts.discarded_bytes, counts.oversize_frames + self.counts.not_stored)
-        if seen == self._reported:
-            return
-        discarded, refused = seen[0] - self._reported[0], seen[1] - self._reported[1]
-        self._reported = seen
-        now = datetime.fromtimestamp(self._seams.clock.now(), self._seams.timezone)
-        loss = IntakeLoss(self.name, now.strftime("%Y%m%d"), discarded, refused)
-
-        def noted(result: Any) -> None:
-            if not isinstance(result, Noted):  # no room: it is told again with what comes next
-                self._reported = (self._reported[0] - discarded, self._reported[1] - refused)
-
-        self._seams.writer.submit(loss, noted)
-
-    def _stop_loss_timer(self) -> None:
-        if self._loss_timer is not None and self._loss_timer.active():
-            self._loss_timer.cancel()
-        self._loss_timer = None
+        return counts.discarded_bytes, counts.oversize_frames + self.counts.not_stored
 
 
 __all__ = ["InboundChannel", "IntakeCounts", "IntakeSeams"]

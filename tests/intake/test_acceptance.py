@@ -266,8 +266,10 @@ def test_an_answer_of_python_after_the_end_stores_nothing(
     assert cut_off.result is None
 
 
-def test_a_defect_after_a_python_step_holds_up_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its sender is hung up on; the message behind it is stored and answered."""
+def test_a_defect_after_a_python_step_holds_up_nobody(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its sender is hung up on, which is logged; the message behind it is stored and answered."""
     bench = _bench_with_python(monkeypatch)
 
     def broken(body: bytes, facts: Any) -> Any:
@@ -278,9 +280,10 @@ def test_a_defect_after_a_python_step_holds_up_nobody(monkeypatch: pytest.Monkey
         patched.setattr(bench.channel.acceptance, "accept", broken)
         first = bench.send(adt())
     second = bench.send(adt(b"X2"))
-    failed = bench.python_calls[0][1]
-    failed.callback(None)
-    failed.addErrback(lambda failure: failure.trap(ZeroDivisionError))
+    bench.python_calls[0][1].callback(None)
+    assert [record.exc_info[0] for record in caplog.records if record.exc_info] == [
+        ZeroDivisionError
+    ]
     assert first.is_hung_up
     assert first.ack is None
     assert [arrival.control_id for arrival in bench.writer.arrivals] == ["X2"]

@@ -25,13 +25,13 @@ def test_frames_that_a_full_store_refused_are_counted_once_there_is_room() -> No
     bench.writer.commits_at_once = False
     told = []
     for answer in (StoreFull(), Noted()):
-        bench.channel._report_loss_now()
+        bench.channel.losses.report()
         ((loss, done),) = bench.writer.waiting
         bench.writer.waiting.clear()
         told.append((loss.discarded_bytes, loss.refused_frames))
         done(answer)
     assert told == [(7, 3), (7, 3)]
-    bench.channel._report_loss_now()
+    bench.channel.losses.report()
     assert bench.writer.waiting == []
 
 
