@@ -34,7 +34,7 @@ _PARKED: dict[str, str] = {
     " still be read; where not, read it from a backup or have the sender send it again",
     ParkCode.FILE: f"mend the folder or its rights, {_SAME_BYTES}",
 }
-_AND_OTHERS = "; or `medbus release {id}` to let those pass that are held behind it"
+_AND_OTHERS = "; or `medbus release {id}` to let those pass that wait behind it"
 
 
 def advise_parked(delivery: StoredDelivery, *, holds_others: bool) -> str:

@@ -41,7 +41,7 @@ def tell_expiry(desk: Desk, message: StoredMessage, delivery: StoredDelivery) ->
         told += "; it was never tried"
     else:
         told += f"; {tell_last(delivery.attempts)}: {tell_try(tries[-1])}"
-    advice = advise_replay(delivery)
+    advice = _advise(desk, delivery)
     if message.ack_code in NEGATIVE_ACKS:
         advice = f"its sender heard {message.ack_code} and may have sent it again; {advice}"
     return Told(told, advice)
@@ -67,7 +67,16 @@ def tell_cancel(desk: Desk, delivery: StoredDelivery) -> Told:
         return Told("", f"`medbus show {delivery.replaced_by.partition('.')[0]}`")
     record = _find_action(desk, delivery)
     told = f"by {record.actor}: {record.reason}" if record is not None else ""
-    return Told(told, advise_replay(delivery))
+    return Told(told, _advise(desk, delivery))
+
+
+def _advise(desk: Desk, delivery: StoredDelivery) -> str:
+    """Return how to send it after all; where somebody did, who follows would send it twice."""
+    for replay_id in reversed(desk.store.find_replays(delivery.message_id)):
+        made = desk.store.get_message(replay_id).deliveries
+        if any(again.outbound == delivery.outbound for again in made):
+            return f"it was replayed: `medbus why {replay_id} --to {delivery.outbound}`"
+    return advise_replay(delivery)
 
 
 def _find_action(desk: Desk, delivery: StoredDelivery) -> AuditRecord | None:

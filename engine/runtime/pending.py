@@ -29,7 +29,9 @@ def tell_wait(desk: Desk, delivery: StoredDelivery) -> Told:
     halted_by = counts.halted_by if counts is not None else ()
     tries = desk.store.get_attempts(delivery.delivery_id)
     if halted_by and delivery.delivery_id not in halted_by:
-        halted = f"{outbound} is halted by {halted_by[0]}"
+        many = desk.configuration.site.outbound[outbound].lanes > 1
+        # Which lane it is in, the store does not tell; the others go on.
+        halted = f"{'a lane of ' if many else ''}{outbound} is halted by {halted_by[0]}"
         return Told(halted, f"`medbus why {halted_by[0]} --to {outbound}`, and settle that one")
     if tries:
         again = ""

@@ -25,7 +25,7 @@ from engine.runtime.rerun import run_again
 from engine.runtime.selection import LeftOut, each_message
 from engine.runtime.times import show_at
 from engine.runtime.views import View, note_of, tell_decision, view_message
-from engine.store.interface import MessageFilter
+from engine.store.interface import MessageFilter, OutboundCounts
 
 #: a delivery that moves on while it is looked at is looked at again, so often
 _MOST_LOOKS = 3
@@ -132,8 +132,9 @@ def tell_delivery(desk: Desk, message: StoredMessage, delivery: StoredDelivery) 
     elif delivery.state is DeliveryState.CANCELLED:
         told = tell_cancel(desk, delivery)
     elif delivery.state is DeliveryState.PARKED:
-        held = desk.store.counts().outbounds.get(delivery.outbound)
-        told = Told("", advise_parked(delivery, holds_others=held is not None and held.held > 0))
+        owed = desk.store.counts().outbounds.get(delivery.outbound, OutboundCounts())
+        holds = owed.held > 0 or delivery.delivery_id in owed.halted_by
+        told = Told("", advise_parked(delivery, holds_others=holds))
     note = note_of(delivery)
     return Told(", ".join(filter(None, (told.why, note))), told.next_step)
 

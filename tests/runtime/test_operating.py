@@ -296,6 +296,8 @@ def test_why_tells_that_a_halted_channel_waits_for_a_person(site: Site) -> None:
     site.wait(lambda: site.outbound()["state"] == "halted")
     told = site.json("why", "--control-id", "C2", "--to", "lis")["items"][0]["why"]
     assert "pending, lis is halted by" in told
+    step = site.json("why", "--control-id", "C1", "--to", "lis")["items"][0]["next_step"]
+    assert "`medbus release " in step
 
 
 def test_a_channel_removed_while_paused_can_be_resumed(site: Site) -> None:

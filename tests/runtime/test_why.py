@@ -43,6 +43,10 @@ def test_a_cancelled_delivery_says_who_took_it_out_and_why(site: Site) -> None:
     assert why(site, "C2")[0].endswith(f", by {user}: test data")
     shown = site.json("show", newer)["deliveries"][0]
     assert shown["why"] == f"by {user}: test data"
+    words = ("--as", "received", "--reason", "wanted", "--yes", "1")
+    made = site.json("replay", older, *words)["created"][0]
+    row = site.json("why", older, "--to", "lis")["items"][0]
+    assert row["next_step"] == f"it was replayed: `medbus why {made} --to lis`"
 
 
 def test_what_expired_is_told_by_the_configuration_of_that_time(site: Site) -> None:
