@@ -16,7 +16,7 @@ from engine.runtime.configuration import Configuration, build_configuration
 from engine.runtime.reload import Reloads
 from engine.runtime.store_access import DirectAccess
 from engine.security.keyring import KeyRing
-from engine.store.interface import Store
+from engine.store.interface import Store, Switch
 from engine.store.memory_store import MemoryStore
 from tests.runtime.running import CHANNELS, SITE
 from tests.store.builders import accept, arrival, delivery
@@ -34,6 +34,10 @@ class Access(DirectAccess):
         if self.is_full:
             raise StoreFull
         return super().write(function)
+
+    def refuse(self, _: object) -> None:
+        """Take nothing."""
+        raise StoreFull
 
 
 class Exits:
@@ -121,3 +125,20 @@ def test_what_comes_late_under_the_old_name_is_handed_over(engine: Any) -> None:
     reloads.finish_waiting()
     owed = {name: counts.pending for name, counts in engine.store.counts().outbounds.items()}
     assert owed == {"lis": 1}
+
+
+def test_a_start_that_is_cut_short_is_made_up_for(
+    engine: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If this failed, a renamed channel that was paused could send after a start that failed."""
+    store, renamed = engine.store, engine.desk.configuration
+    store.put_setting("snapshot_running", store.get_setting("snapshot_before"))
+    store.put_switch(Switch("outbound", "lis", actor="me", reason="repair", at=0.0))
+    accept(store, arrival(1))
+    with monkeypatch.context() as patched:
+        patched.setattr(store, "apply", Access(store).refuse)
+        with pytest.raises(StoreFull):
+            Reloads(engine).take_snapshot(renamed)
+    Reloads(engine).take_snapshot(renamed)
+    assert [switch.channel for switch in store.switches()] == ["other"]
+    assert store.counts().outbounds["other"].pending == 1
