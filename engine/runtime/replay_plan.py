@@ -88,7 +88,9 @@ def plan_replay(
                 continue
             originals.add(original)
         if found.state is not MessageState.ACCEPTED:
-            made.left_out.append(LeftOut(found.message_id, f"it is {found.state}"))
+            repeated = found.duplicate_of
+            state = f"a duplicate of {repeated}" if repeated else str(found.state)
+            made.left_out.append(LeftOut(found.message_id, f"it is {state}"))
             continue
         try:
             kinds = _try_one(desk, found, made)

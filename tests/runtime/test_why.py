@@ -76,6 +76,8 @@ def test_a_duplicate_is_answered_for_the_message_it_repeats(site: Site) -> None:
     row = site.json("why", second, "--to", "lis")["items"][0]
     assert row["why"].startswith(f"a duplicate of {first}; that one: all: filtered, when is not")
     assert f"medbus replay {first}" in row["next_step"]
+    told = site.json("replay", second, "--as", "received", "--dry-run")
+    assert told["left_out"] == [{"id": second, "reason": f"it is a duplicate of {first}"}]
 
 
 def test_who_waits_in_a_single_lane_hears_what_the_first_one_waits_for(site: Site) -> None:
