@@ -96,6 +96,7 @@ def engine(tmp_path: Path) -> Any:
         configuration=running, store=store, access=access, keys=keys, audit=lambda *args: None
     )
     return SimpleNamespace(
+        before=before,
         desk=desk,
         store=store,
         clock=FixedClock(),
@@ -130,15 +131,15 @@ def test_what_comes_late_under_the_old_name_is_handed_over(engine: Any) -> None:
 def test_a_start_that_is_cut_short_is_made_up_for(
     engine: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """If this failed, a renamed channel that was paused could send after a start that failed."""
+    """If this failed, a rename that is taken back could leave a queue behind, or unpause it."""
     store, renamed = engine.store, engine.desk.configuration
-    store.put_setting("snapshot_running", store.get_setting("snapshot_before"))
-    store.put_switch(Switch("outbound", "lis", actor="me", reason="repair", at=0.0))
-    accept(store, arrival(1))
+    store.put_setting("snapshot_running", renamed.snapshot_id)
+    store.put_switch(Switch("outbound", "other", actor="me", reason="repair", at=0.0))
+    accept(store, arrival(1, delivery(outbound="other")))
     with monkeypatch.context() as patched:
         patched.setattr(store, "apply", Access(store).refuse)
         with pytest.raises(StoreFull):
-            Reloads(engine).take_snapshot(renamed)
-    Reloads(engine).take_snapshot(renamed)
-    assert [switch.channel for switch in store.switches()] == ["other"]
-    assert store.counts().outbounds["other"].pending == 1
+            Reloads(engine).take_snapshot(engine.before)
+    Reloads(engine).take_snapshot(engine.before)
+    assert [switch.channel for switch in store.switches()] == ["lis"]
+    assert store.counts().outbounds["lis"].pending == 1
