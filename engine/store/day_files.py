@@ -17,7 +17,7 @@ _SUFFIX = ".db"
 #: files kept open for writing
 _KEPT = 6
 #: page cache of a file, in KiB: today's and tomorrow's; older ones are settled row after row
-_CACHE_KIB, _OLD_CACHE_KIB = 16_000, 4_000
+_CACHE_KIB, _OLD_CACHE_KIB = 12_000, 3_000
 
 
 class DayFile:
